@@ -1,0 +1,1 @@
+"""What a newcomer runs first: Recoup's data, invented, and the walk through its three migrations."""

@@ -1,0 +1,254 @@
+"""Drafts: the documents that one call of a step touches, and what they become.
+
+Recording is lazy. A write to a document that nobody has read yet waits in a list; the planner then reads the documents of
+many calls at once, plays the lists, and asks each draft for its change.
+"""
+
+# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from firestore_migrations.authoring.overlay import Overlay
+from firestore_migrations.errors import DocumentError
+from firestore_migrations.firestore import wire
+from firestore_migrations.firestore.change import Change, change_of
+from firestore_migrations.firestore.codec import Codec
+from firestore_migrations.firestore.document import Document
+from firestore_migrations.firestore.point_in_time import PointInTime
+from firestore_migrations.firestore.scope import AUDIT_COLLECTION
+
+Recorded = Callable[[Document], None]
+_REMEMBERED_DOCUMENTS = 20_000
+_REMEMBERED_BYTES = 64 * 1024 * 1024
+
+
+class Base:
+    """The stored documents that drafts start from, read once and remembered for a while.
+
+    Args:
+        at: the database at the run's read time.
+        codec: of that database.
+        planned: documents that the plan has already changed, by path; None for one it deletes. The second pass of a
+            dry run sees these.
+    """
+
+    def __init__(self, at: PointInTime, codec: Codec, planned: Mapping[str, Any] | None = None) -> None:
+        self.at = at
+        self.codec = codec
+        self.planned = {} if planned is None else planned
+        self._remembered: dict[str, Any] = {}
+        self._overlay: Overlay | None = None
+        self._overlay_size = 0
+
+    def __getitem__(self, path: str) -> Any:
+        """The protobuf document at a path, or None."""
+        if path in self.planned:
+            return self.planned[path]
+        if path not in self._remembered:
+            self.fetch([path])
+        stored = self._remembered[path]
+        if type(stored) is wire.Stored:
+            stored = self._remembered[path] = wire.Document.FromString(stored.raw)
+        return stored
+
+    def fetch(self, paths: Iterable[str]) -> None:
+        """Read, in as few requests as possible, those of the paths that are not known yet."""
+        asked = [path for path in paths if path not in self.planned]
+        wanted = [path for path in asked if path not in self._remembered]
+        if not wanted:
+            return
+        if len(self._remembered) + len(wanted) > _REMEMBERED_DOCUMENTS:
+            kept = {path: self._remembered[path] for path in asked if path in self._remembered}
+            self._remembered.clear()
+            self._remembered.update(kept)
+        self._remembered.update(self.at.get(wanted))
+
+    def remember(self, stored: wire.Stored) -> None:
+        """Keep a document that a query has read, so that writing to it reads it no second time."""
+        if len(stored.raw) > _REMEMBERED_BYTES // _REMEMBERED_DOCUMENTS:
+            return
+        if len(self._remembered) >= _REMEMBERED_DOCUMENTS:
+            self._remembered.clear()
+        self._remembered[stored.path] = stored
+
+    @property
+    def overlay(self) -> Overlay:
+        """What queries must know of the planned documents."""
+        if self._overlay is None or self._overlay_size != len(self.planned):
+            self._overlay = Overlay(list(self.planned), self.planned.__getitem__, lambda _: None)
+            self._overlay_size = len(self.planned)
+        return self._overlay
+
+    def over(self, planned: Mapping[str, Any]) -> Base:
+        """The same documents with the planned ones laid over them."""
+        base = Base(self.at, self.codec, planned)
+        base._remembered = self._remembered
+        return base
+
+
+class Drafts:
+    """What one call of a step reads and records.
+
+    Args:
+        base: where documents come from.
+        stamp: the protobuf timestamp that stands for the server's time in after-images.
+        salt: what the automatic ids of this call are made from, besides the collection: version, step, document.
+    """
+
+    def __init__(self, base: Base, stamp: Any, salt: str = "") -> None:
+        self._base = base
+        self._stamp = stamp
+        self._salt = salt
+        self._automatic: Counter[str] = Counter()
+        self._log: list[str] = []
+        self._own: list[str] = []
+        self.overlay = Overlay(self._log, self.after, self._fetch_waiting, self._own)
+        self._documents: dict[str, Document] = {}
+        self._waiting: dict[str, list[Recorded]] = {}
+        self._handed_out: list[Document] = []
+        self._beyond_creation: set[str] = set()
+
+    def own(self, path: str, stored: Any) -> Document:
+        """The document that the step is called with; `stored` is its protobuf."""
+        document = self._documents[path] = Document(path, self._base.codec, stored)
+        self._own.append(path)
+        return document
+
+    def record(self, path: str, write: Recorded, *, if_missing: bool = False) -> None:
+        """Record a write: played at once on a document that is already a draft, later on any other."""
+        if not if_missing:
+            self._beyond_creation.add(path)
+        self._log.append(path)
+        if path in self._documents:
+            write(self._documents[path])
+        else:
+            self._waiting.setdefault(path, []).append(write)
+
+    def read(self, path: str) -> Document | None:
+        """A frozen view of a document as it is after what was recorded; None where it is missing."""
+        after = self.current(path)
+        if after is None:
+            return None
+        view = Document(path, self._base.codec, after, is_frozen=True)
+        self._handed_out.append(view)
+        return view
+
+    def current(self, path: str) -> Any:
+        """The protobuf document at a path after what was recorded; None where it is missing."""
+        return self.after(path) if path in self._waiting or path in self._documents else self._base[path]
+
+    def fetch(self, paths: Iterable[str]) -> None:
+        """Read, in as few requests as possible, what `current` will need."""
+        self._base.fetch(path for path in paths if path not in self._documents)
+
+    def automatic_id(self, collection: str) -> str:
+        """The next id for a document that the author gives none; the same ids whenever the same call is made."""
+        self._automatic[collection] += 1
+        seed = "\0".join([self._salt, *self._own, collection, str(self._automatic[collection])])
+        return base64.b32encode(hashlib.sha256(seed.encode()).digest()).decode()[:20]
+
+    def after(self, path: str) -> Any:
+        """The protobuf document that a draft has become; None where it is missing."""
+        if path in self._waiting:
+            self._play(path)
+        document = self._documents[path]
+        change = self._change(path, document)
+        return document._stored if change is None else change.after  # noqa: SLF001
+
+    def is_only_created(self, path: str) -> bool:
+        """Whether nothing was asked of a document but that it be there."""
+        return path not in self._beyond_creation
+
+    @property
+    def waiting(self) -> Iterable[str]:
+        """The paths whose stored documents the recorded writes wait for."""
+        return self._waiting
+
+    @property
+    def paths(self) -> set[str]:
+        """Every path that was written to, or is the step's own."""
+        return {*self._documents, *self._waiting}
+
+    def base(self, path: str) -> Any:
+        """The protobuf document that a draft started from, or None."""
+        return self._documents[path]._stored if path in self._documents else self._base[path]  # noqa: SLF001
+
+    def changes(self) -> Iterator[tuple[str, Any, Change]]:
+        """Play what waits, and yield path, stored document and change of each draft that differs from what is stored.
+
+        Raises:
+            DocumentError: a recorded write is impossible, or a document from `db.get()` was changed in place.
+            InvalidValue: a value that Firestore cannot hold.
+        """
+        self._base.fetch(self._waiting)
+        for path in list(self._waiting):
+            self._play(path)
+        for view in self._handed_out:
+            if self._change(view.path, view) is not None:
+                raise DocumentError(
+                    f"{view.path} was read through db.get() and then changed in place; nothing records that.",
+                    f'Write db.update("{view.path}", {{...}}) instead.',
+                    path=view.path,
+                )
+        for path, document in self._documents.items():
+            change = self._change(path, document)
+            if change is not None:
+                yield path, document._stored, change  # noqa: SLF001
+
+    def _fetch_waiting(self, paths: Iterable[str]) -> None:
+        self._base.fetch(path for path in paths if path in self._waiting)
+
+    def _play(self, path: str) -> None:
+        document = self._documents[path] = Document(path, self._base.codec, self._base[path])
+        for write in self._waiting.pop(path):
+            write(document)
+
+    def _change(self, path: str, document: Document) -> Change | None:
+        codec = self._base.codec
+        return change_of(document, codec.encode, codec.full_name(path), self._stamp)
+
+
+def checked_path(path: Any, codec: Codec) -> str:
+    """The path, relative to the database, of a document that an author names by a path or a reference.
+
+    Raises:
+        DocumentError: it names no document, a document of another database, or one of the audit.
+    """
+    if hasattr(path, "_document_path"):
+        full_name = path._document_path  # noqa: SLF001 -- the official client has no public name for it
+        path = full_name.split("/documents/", 1)[1]
+        if full_name != codec.full_name(path):
+            raise DocumentError(
+                f"{path} is a document of another database; a migration writes to its own.",
+                "Name it by its path.",
+            )
+    if not isinstance(path, str):
+        raise DocumentError(
+            f"A document is named by its path, not by {type(path).__name__}.", 'Like "users/abc".'
+        )
+    segments = path.split("/")
+    if len(segments) % 2 or not all(segments):
+        raise DocumentError(
+            f"{path!r} is not the path of a document.", "It has an even number of segments, like 'users/abc'."
+        )
+    for segment in segments:
+        if segment in {".", ".."} or (
+            segment.startswith("__")
+            and segment.endswith("__")
+            and not segment[4:-2].lstrip("-").isdigit()
+            and len(segment) > 4
+        ):
+            raise DocumentError(f"{path!r} has the reserved id {segment!r}.", "Choose another id.")
+        if len(segment.encode()) > 1500:
+            raise DocumentError("A document id is longer than 1,500 bytes.", "Shorten it.")
+    if segments[0] == AUDIT_COLLECTION:
+        raise DocumentError(
+            f"{path!r} belongs to the audit trail; a migration cannot change it.", "Leave it alone."
+        )
+    return path

@@ -1,0 +1,287 @@
+"""Queries of a script: built by the official client's rules, answered at the run's read time.
+
+An answer holds what the script has recorded by then, in the place where the server would put it, and never the audit.
+"""
+
+# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from google.cloud.firestore import And, FieldFilter, Or
+from google.cloud.firestore import Query as OfficialQuery
+from google.cloud.firestore_v1.base_query import BaseCompositeFilter, BaseFilter
+from google.cloud.firestore_v1.field_path import FieldPath
+from google.cloud.firestore_v1.types import StructuredQuery as OfficialStructuredQuery
+
+from firestore_migrations.authoring.answer import Answer
+from firestore_migrations.authoring.reference import Reference, Snapshot, reference, refuse_options
+from firestore_migrations.errors import DocumentError
+from firestore_migrations.firestore import values
+from firestore_migrations.firestore.scope import AUDIT_COLLECTION
+
+if TYPE_CHECKING:
+    from firestore_migrations.authoring.aggregation import Aggregation
+    from firestore_migrations.authoring.database import Database
+
+__all__ = ["Collection", "Query", "collections", "group"]
+
+
+class Query:
+    """A query of the official client's shape; every method but the last ones gives a new query.
+
+    Args:
+        db: what it reads through.
+        official: the same query of the official client, which only builds it.
+    """
+
+    ASCENDING = "ASCENDING"
+    DESCENDING = "DESCENDING"
+
+    def __init__(self, db: Database, official: Any) -> None:
+        self._db = db
+        self._official = official
+
+    def where(
+        self,
+        field_path: str | None = None,
+        op_string: str | None = None,
+        value: Any = None,
+        *,
+        filter: Any = None,  # noqa: A002 -- as the official client
+    ) -> Query:
+        """Keep the documents for which a condition holds: a filter, or field path, operator and value."""
+        if filter is None and field_path is not None and op_string is not None:
+            filter = FieldFilter(field_path, op_string, value)  # noqa: A001
+        elif field_path is not None or not isinstance(filter, BaseFilter):
+            raise DocumentError(
+                "where() takes a filter, or a field path, an operator and a value.",
+                'Write where(filter=FieldFilter("status", "==", "open")).',
+            )
+        return self._with(self._official.where(filter=_exact(filter)))
+
+    def order_by(self, field_path: str, direction: str = ASCENDING) -> Query:
+        """Sort by a field; documents without it are left out."""
+        return self._with(self._official.order_by(field_path, direction))
+
+    def limit(self, count: int) -> Query:
+        """Give no more than this many."""
+        return self._with(self._official.limit(count))
+
+    def limit_to_last(self, count: int) -> Query:
+        """Give no more than this many, from the end."""
+        return self._with(self._official.limit_to_last(count))
+
+    def offset(self, num_to_skip: int) -> Query:
+        """Leave out the first ones; each is still billed as a read."""
+        return self._with(self._official.offset(num_to_skip))
+
+    def start_at(self, document_fields_or_snapshot: Any) -> Query:
+        """Begin with these values of the order's fields, or with a document."""
+        return self._with(self._official.start_at(document_fields_or_snapshot))
+
+    def start_after(self, document_fields_or_snapshot: Any) -> Query:
+        """Begin behind these values of the order's fields, or behind a document."""
+        return self._with(self._official.start_after(document_fields_or_snapshot))
+
+    def end_at(self, document_fields_or_snapshot: Any) -> Query:
+        """End with these values of the order's fields, or with a document."""
+        return self._with(self._official.end_at(document_fields_or_snapshot))
+
+    def end_before(self, document_fields_or_snapshot: Any) -> Query:
+        """End before these values of the order's fields, or before a document."""
+        return self._with(self._official.end_before(document_fields_or_snapshot))
+
+    def select(self, field_paths: Iterable[str]) -> Query:
+        """Read these fields alone."""
+        return self._with(self._official.select(field_paths))
+
+    def stream(self, **tuning: Any) -> Iterator[Snapshot]:
+        """The documents, one at a time; what is recorded while they come does not change which come."""
+        refuse_options(tuning)
+        if self._official._limit_to_last:  # noqa: SLF001 -- the official client has no public name for it
+            raise DocumentError("A query with limit_to_last() cannot be streamed.", "Use get() instead.")
+        return self._snapshots()
+
+    def get(self, **tuning: Any) -> list[Snapshot]:
+        """The documents."""
+        refuse_options(tuning)
+        found = list(self._snapshots())
+        return found[::-1] if self._official._limit_to_last else found  # noqa: SLF001
+
+    def __iter__(self) -> Iterator[Snapshot]:
+        return self.stream()
+
+    def count(self, alias: str | None = None) -> Aggregation:
+        """How many documents there are: `query.count().get()[0][0].value`."""
+        return self._aggregation().count(alias)
+
+    def sum(self, field_ref: str, alias: str | None = None) -> Aggregation:
+        """The sum of a field's numbers."""
+        return self._aggregation().sum(field_ref, alias)
+
+    def avg(self, field_ref: str, alias: str | None = None) -> Aggregation:
+        """The mean of a field's numbers."""
+        return self._aggregation().avg(field_ref, alias)
+
+    def answer(self) -> Answer:
+        """What the query asks, and the means to find it out."""
+        official = self._official
+        parent = "/".join(official._parent._path[:-1])  # noqa: SLF001
+        drafts, base = self._db._drafts, self._db._base  # noqa: SLF001
+        is_from_end = official._limit_to_last  # noqa: SLF001
+        return Answer(drafts, base, parent, _protobuf(official), is_from_end=is_from_end)
+
+    def _snapshots(self) -> Iterator[Snapshot]:
+        for path, source in self.answer().documents():
+            yield Snapshot(self._db, path, source)
+
+    def _aggregation(self) -> Aggregation:
+        from firestore_migrations.authoring.aggregation import Aggregation
+
+        return Aggregation(self)
+
+    def _with(self, official: Any) -> Query:
+        return Query(self._db, official)
+
+
+class Collection(Query):
+    """A collection of the official client's shape.
+
+    Args:
+        db: what it reads and records through.
+        path: relative to the database, like `users` or `users/abc/invoices`.
+
+    Raises:
+        DocumentError: it is no collection's path, or the audit's.
+    """
+
+    def __init__(self, db: Database, path: str) -> None:
+        segments = path.split("/")
+        if not all(segments) or len(segments) % 2 == 0:
+            raise DocumentError(
+                f"{path!r} is not the path of a collection.",
+                "It has an odd number of segments, like 'users'.",
+            )
+        if segments[0] == AUDIT_COLLECTION:
+            raise DocumentError(
+                f"{path!r} belongs to the audit trail; no script reads it.", "Leave it alone."
+            )
+        super().__init__(db, OfficialQuery(_client(db).collection(*segments)))
+        self.path = path
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Collection) and (self.path, self._db) == (other.path, other._db)
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    def __repr__(self) -> str:
+        return f"<Collection {self.path}>"
+
+    @property
+    def id(self) -> str:
+        """The last segment of the path."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def parent(self) -> Reference | None:
+        """The document that the collection is under; None at the top."""
+        parent = self.path.rpartition("/")[0]
+        return reference(self._db, parent) if parent else None
+
+    def document(self, document_id: str | None = None) -> Reference:
+        """A document of the collection; without an id a new one, whose id is the same each time a plan is made."""
+        chosen = self._db._drafts.automatic_id(self.path) if document_id is None else document_id  # noqa: SLF001
+        return self._db.document(self.path, chosen)
+
+    def add(
+        self, document_data: Mapping[str, Any], document_id: str | None = None, **tuning: Any
+    ) -> tuple[Any, Reference]:
+        """Record a new document; gives the run's `now` and its reference.
+
+        Without an id, a document that an earlier run of the same step added is left alone: adding it twice is adding
+        it once.
+        """
+        refuse_options(tuning)
+        added = self.document(document_id)
+        if document_id is None:
+            self._db.create(added.path, document_data)
+        else:
+            added.create(document_data)
+        return self._db.now, added
+
+    def list_documents(self, page_size: int | None = None, **tuning: Any) -> Iterator[Reference]:  # noqa: ARG002
+        """References of all documents, also of missing ones that have subcollections."""
+        from firestore_migrations.authoring.listing import listed_documents
+
+        refuse_options(tuning)
+        for path in listed_documents(self._db._drafts, self._db._base, self.path):  # noqa: SLF001
+            yield reference(self._db, path)
+
+
+def group(db: Database, collection_id: str) -> Query:
+    """A query over every collection of an id, wherever it is.
+
+    Raises:
+        DocumentError: it is a path, or the audit's.
+    """
+    if not collection_id or "/" in collection_id or collection_id == AUDIT_COLLECTION:
+        raise DocumentError(
+            f"{collection_id!r} is not the id of a collection group.",
+            'Name it like db.collection_group("invoices").',
+        )
+    return Query(db, OfficialQuery(_client(db).collection(collection_id), all_descendants=True))
+
+
+def collections(db: Database, parent: str) -> Iterator[Collection]:
+    """The collections under a document, or of the database itself where `parent` is empty; in order of their ids."""
+    from firestore_migrations.authoring.listing import listed_collections
+
+    for collection_id in listed_collections(db._drafts, db._base, parent):  # noqa: SLF001
+        yield Collection(db, f"{parent}/{collection_id}" if parent else collection_id)
+
+
+def _client(db: Database) -> Any:
+    address = db._base.at.reader.address  # noqa: SLF001
+    return db._base.codec.client(address.project, address.database)  # noqa: SLF001
+
+
+class _Exact(FieldFilter):
+    """A filter whose value is encoded by our codec: the official one moves times before 1970."""
+
+    def __init__(self, filter: FieldFilter) -> None:  # noqa: A002
+        self.field_path, self.value, self.op_string = filter.field_path, filter.value, filter.op_string
+
+    def _to_pb(self) -> Any:
+        message: Any = super()._to_pb()  # type: ignore[no-untyped-call]
+        if isinstance(message, OfficialStructuredQuery.FieldFilter):
+            exact = values.encode(self.value, str(self.field_path))
+            OfficialStructuredQuery.FieldFilter.pb(message).value.CopyFrom(exact)
+        return message
+
+
+def _exact(filter: Any) -> Any:  # noqa: A002
+    if isinstance(filter, BaseCompositeFilter):
+        kind = Or if isinstance(filter, Or) else And
+        return kind([_exact(inner) for inner in filter.filters])
+    return _Exact(filter)
+
+
+def _protobuf(official: Any) -> Any:
+    """The plain protobuf query, its cursors encoded by our codec."""
+    plain = official._copy()  # noqa: SLF001 -- the official client has no public way to a query's protobuf
+    orders = official._normalize_orders()  # noqa: SLF001
+    plain._orders, plain._start_at, plain._end_at = orders, None, None  # noqa: SLF001
+    query = OfficialStructuredQuery.pb(plain._to_protobuf())  # noqa: SLF001
+    for name, cursor in (("start_at", official._start_at), ("end_at", official._end_at)):  # noqa: SLF001
+        if cursor is not None:
+            fields, before = official._normalize_cursor(cursor, orders)  # noqa: SLF001
+            getattr(query, name).before = before
+            for order, value in zip(orders, fields, strict=False):
+                path = order.field.field_path
+                exact = values.encode(value, FieldPath.from_string(path).to_api_repr())
+                getattr(query, name).values.add().CopyFrom(exact)
+    return query

@@ -1,0 +1,66 @@
+"""The codec of one database: values in and out, and references bound to a client that cannot write."""
+
+# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.api_core.datetime_helpers import DatetimeWithNanoseconds
+from google.auth.credentials import AnonymousCredentials
+from google.cloud.firestore import Client, DocumentReference
+from google.cloud.firestore_v1.services.firestore import FirestoreClient
+from google.cloud.firestore_v1.services.firestore.transports.grpc import FirestoreGrpcTransport
+from google.cloud.firestore_v1.transforms import DELETE_FIELD as OFFICIAL_DELETE_FIELD
+
+from firestore_migrations.firestore import values
+from firestore_migrations.firestore.connection import Reader
+from firestore_migrations.firestore.sentinels import DELETE_FIELD
+
+
+class Codec:
+    """Decodes and encodes the values of documents of one database.
+
+    Args:
+        reader: references that are decoded can read through it, and cannot write.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._clients: dict[str, Client] = {}
+
+    def decode(self, value: Any) -> Any:
+        """The Python value of a stored one, exactly."""
+        return values.decode(value, self.reference)
+
+    def encode(self, value: Any, path: str) -> Any:
+        """The stored form of a Python value; `path` names the field in errors."""
+        return values.encode(value, path)
+
+    def full_name(self, path: str) -> str:
+        """The resource name of a path in this database."""
+        return self._reader.full_name(path)
+
+    def time(self, timestamp: Any) -> DatetimeWithNanoseconds:
+        """A document's create or update time in the official client's type."""
+        return DatetimeWithNanoseconds.from_timestamp_pb(timestamp)
+
+    def is_delete(self, value: Any) -> bool:
+        """Whether the value stands for the removal of its field."""
+        return value is DELETE_FIELD or value is OFFICIAL_DELETE_FIELD
+
+    def reference(self, full_name: str) -> DocumentReference:
+        """The official reference of a resource name, in whichever database it lies."""
+        _, project, _, database, _, *segments = full_name.split("/")
+        return DocumentReference(*segments, client=self.client(project, database))
+
+    def client(self, project: str, database: str) -> Client:
+        """An official client that can only read: its channel refuses everything else."""
+        name = f"projects/{project}/databases/{database}"
+        if name not in self._clients:
+            client = Client(project=project, database=database, credentials=AnonymousCredentials())  # type: ignore[no-untyped-call]
+            transport = FirestoreGrpcTransport(channel=self._reader.channel)
+            client._firestore_api_internal = FirestoreClient(transport=transport)  # noqa: SLF001 -- there is no public way
+            client._emulator_host = self._reader.address.emulator_host  # noqa: SLF001
+            self._clients[name] = client
+        return self._clients[name]

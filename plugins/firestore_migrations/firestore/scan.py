@@ -1,0 +1,194 @@
+"""Scanning a scope: every document once, at one read time, in the order of names.
+
+One long stream, however large the scope. Servers cut streams after about a minute; the scan then goes on behind the last
+name that it saw, at the same read time, so no document comes twice and none is missed. Small pages are never used: they
+cost an index seek each, and on the emulator a scan of the whole collection each.
+
+Equality conditions go into the query, where they save reads and need no index of their own. Every other condition would
+impose an order, so the reader applies it to what it reads.
+"""
+
+# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from firestore_migrations.firestore import filters, wire
+from firestore_migrations.firestore.connection import Reader, is_transient, patiently, translated
+from firestore_migrations.firestore.scope import Scope
+
+_STREAM_TIMEOUT = 300.0
+_FRUITLESS_ATTEMPTS = 12
+
+
+@dataclass(frozen=True)
+class KeyRange:
+    """A contiguous range of document names: from `start`, up to but without `end`. None is open."""
+
+    start: str | None = None
+    end: str | None = None
+
+
+ALL = KeyRange()
+
+
+def scan(
+    reader: Reader, scope: Scope, read_time: int, keys: KeyRange = ALL, *, names_only: bool = False
+) -> Iterator[wire.Stored]:
+    """Yield every document of the scope in the range, as it was at the read time, in the order of names.
+
+    Args:
+        reader: where from.
+        scope: which documents.
+        read_time: microseconds since 1970.
+        keys: the range of names.
+        names_only: read no fields; a document then costs little, and its times are still there.
+
+    Raises:
+        Unavailable: the server cut the stream a dozen times in a row without sending anything.
+    """
+    conditions = filters.conditions(scope.where)
+    local = [condition for condition in conditions if condition.op != "=="]
+    query = scope_query(scope, [condition for condition in conditions if condition.op == "=="])
+    if names_only and not local:
+        query.select.fields.add(field_path="__name__")
+    parent = f"{reader.address.name}/documents" + (f"/{scope.parent}" if scope.parent else "")
+    narrow = scope.group or scope.has_wildcard
+    for stored in run_query(reader, parent, query, read_time, keys):
+        if narrow and not scope.contains(stored.path):
+            continue
+        if local:
+            fields = wire.Document.FromString(stored.raw).fields
+            if not all(filters.matches(condition, fields) for condition in local):
+                continue
+        yield stored
+
+
+def scope_query(scope: Scope, equalities: list[filters.Condition]) -> Any:
+    """The query of a scope, ordered by name."""
+    query = collection_query(scope.collection_id, all_descendants=scope.group or scope.has_wildcard)
+    if len(equalities) == 1:
+        query.where.CopyFrom(filters.as_proto(equalities[0]))
+    elif equalities:
+        query.where.composite_filter.op = wire.StructuredQuery.CompositeFilter.AND
+        query.where.composite_filter.filters.extend(map(filters.as_proto, equalities))
+    return query
+
+
+def collection_query(collection_id: str, *, all_descendants: bool = False) -> Any:
+    """The query of all documents of a collection, ordered by name."""
+    query = wire.StructuredQuery()
+    query.from_.add(collection_id=collection_id, all_descendants=all_descendants)
+    order = query.order_by.add(direction=wire.StructuredQuery.ASCENDING)
+    order.field.field_path = "__name__"
+    return query
+
+
+def run_query(
+    reader: Reader,
+    parent: str,
+    query: Any,
+    read_time: int,
+    keys: KeyRange = ALL,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[wire.Stored]:
+    """Run a query that is ordered by name, and resume it behind the last name whenever the stream breaks."""
+    request = wire.RunQueryRequest(parent=parent, structured_query=query, read_time=wire.timestamp(read_time))
+    if keys.start is not None:
+        _set_cursor(request.structured_query.start_at, reader.full_name(keys.start), before=True)
+    if keys.end is not None:
+        _set_cursor(request.structured_query.end_at, reader.full_name(keys.end), before=True)
+    last = ""
+    fruitless = 0
+    while True:
+        try:
+            for answer in reader.stream("RunQuery", request, wire.QueryAnswer, _STREAM_TIMEOUT):
+                document = answer.document
+                if not document.name:
+                    continue  # progress without a document
+                last, fruitless = document.name, 0
+                yield _stored(reader, document)
+        except grpc.RpcError as error:
+            fruitless += 1
+            if not is_transient(error) or fruitless > _FRUITLESS_ATTEMPTS:
+                raise translated(error, "send the documents of a scope") from error
+            sleep(min(5.0, 0.1 * 2**fruitless))
+            if last:
+                _set_cursor(request.structured_query.start_at, last, before=False)
+        else:
+            return
+
+
+def run_any_query(reader: Reader, parent: str, query: Any, read_time: int) -> list[wire.Stored]:
+    """Run a query of any order, whole: one that breaks is asked again from its beginning."""
+    request = wire.RunQueryRequest(parent=parent, structured_query=query, read_time=wire.timestamp(read_time))
+
+    def attempt() -> list[wire.Stored]:
+        answers = reader.stream("RunQuery", request, wire.QueryAnswer, _STREAM_TIMEOUT)
+        return [_stored(reader, answer.document) for answer in answers if answer.document.name]
+
+    return patiently(attempt, "answer a query")  # type: ignore[no-any-return]
+
+
+def split(reader: Reader, scope: Scope, shards: int, read_time: int) -> list[KeyRange]:
+    """Cut a scope into ranges of about equally many documents.
+
+    The server proposes the cuts where it can (PartitionQuery); else one pass over the names finds them.
+
+    Returns:
+        At most `shards` ranges that together are the whole scope and do not overlap.
+    """
+    if shards <= 1:
+        return [ALL]
+    cuts = _partition(reader, scope, shards, read_time)
+    if cuts is None:
+        names = [stored.path for stored in scan(reader, scope, read_time, names_only=True)]
+        cuts = [names[len(names) * i // shards] for i in range(1, shards)] if len(names) >= shards else []
+    bounds = [None, *cuts, None]
+    return [KeyRange(start, end) for start, end in zip(bounds[:-1], bounds[1:], strict=True)]
+
+
+def _partition(reader: Reader, scope: Scope, shards: int, read_time: int) -> list[str] | None:
+    """The server's cuts within the scope, in order; None where the server cannot make any."""
+    request = wire.PartitionQueryRequest(
+        parent=f"{reader.address.name}/documents",
+        structured_query=scope_query(Scope(scope.collection_id, group=True), []),
+        partition_count=shards - 1,
+        read_time=wire.timestamp(read_time),
+    )
+    cuts: list[str] = []
+    while True:
+        try:
+            answer = reader.unary("PartitionQuery", request, wire.PartitionQueryResponse, timeout=60)
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.UNIMPLEMENTED:
+                return None
+            raise translated(error, "split a scope") from error
+        cuts += [reader.path(cursor.values[0].reference_value) for cursor in answer.partitions]
+        if not answer.next_page_token:
+            break
+        request.page_token = answer.next_page_token
+    from firestore_migrations.firestore.ordering import name_key
+
+    return sorted((cut for cut in cuts if scope.contains(cut)), key=name_key)
+
+
+def _stored(reader: Reader, document: Any) -> wire.Stored:
+    return wire.Stored(
+        reader.path(document.name),
+        wire.micros(document.create_time),
+        wire.micros(document.update_time),
+        document.SerializeToString(),
+    )
+
+
+def _set_cursor(cursor: Any, full_name: str, *, before: bool) -> None:
+    cursor.Clear()
+    cursor.before = before
+    cursor.values.add(reference_value=full_name)

@@ -1,0 +1,156 @@
+"""Small documents of our own in the target: read as dicts, written in atomic commits that are safe to repeat."""
+
+# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import grpc
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from firestore_migrations.errors import Unavailable, WriteRefused
+from firestore_migrations.firestore import values, wire
+from firestore_migrations.firestore.change import api_path
+from firestore_migrations.firestore.connection import Reader, Writer, is_transient, patiently, translated
+from firestore_migrations.firestore.scan import collection_query, run_query
+
+_COMMIT_TIMEOUT = 20.0
+MOVED = frozenset(
+    {grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.NOT_FOUND}
+)
+"""What a commit answers when a document is not as its precondition says."""
+
+
+class Entry(NamedTuple):
+    """A document of the ledger: its fields, and the update time that a change of it is based on."""
+
+    data: dict[str, Any]
+    update_time: int
+
+
+class Conflict(Exception):
+    """Somebody else changed the same ledger document first; read it again."""
+
+
+class Ledger:
+    """Reads and writes small documents by path.
+
+    Args:
+        connection: a `Reader` if nothing is to be written; writing through it is refused.
+    """
+
+    def __init__(self, connection: Reader) -> None:
+        self._reader = connection
+
+    def get(self, *paths: str) -> tuple[list[Entry | None], int]:
+        """The documents at these paths, None for missing ones, and the server's time."""
+        found, at = self._reader.get(paths)
+        return [self._entry(found[path]) for path in paths], at
+
+    def list(self, collection: str) -> Iterator[tuple[str, Entry]]:
+        """The id and entry of each document of a collection, in the order of ids."""
+        parent, _, name = collection.rpartition("/")
+        full_parent = f"{self._reader.address.name}/documents" + (f"/{parent}" if parent else "")
+        query = collection_query(name)
+        _, now = self._reader.get([f"{collection}/-"])
+        for stored in run_query(self._reader, full_parent, query, now):
+            entry = self._entry(stored)
+            if entry is not None:
+                yield stored.path.rsplit("/", 1)[-1], entry
+
+    def create(self, path: str, data: Mapping[str, Any]) -> bytes:
+        """The write that creates a document, and fails where it exists."""
+        return self._write(path, data, exists=False)
+
+    def impossible(self, path: str) -> bytes:
+        """The write of a document that must exist, and never does."""
+        return self._write(path, {}, exists=True)
+
+    def put(self, path: str, data: Mapping[str, Any]) -> bytes:
+        """The write that makes a document exactly this, whatever it was."""
+        return self._write(path, data)
+
+    def change(self, path: str, data: Mapping[str, Any], based_on: Entry | None) -> bytes:
+        """The write that changes these fields of a document, and fails if it was changed meanwhile."""
+        if based_on is None:
+            return self._write(path, data, exists=False)
+        return self._write(path, data, update_time=based_on.update_time)
+
+    def commit(self, writes: list[bytes], proof: str) -> None:
+        """Commit all or nothing, surely once.
+
+        Args:
+            writes: one of them creates the document at `proof`: its existence tells that a commit whose answer was lost
+                did arrive.
+            proof: that document's path.
+
+        Raises:
+            Conflict: a document is not as a precondition says.
+            Unavailable: the server does not answer.
+        """
+
+        def attempt() -> None:
+            try:
+                self._writer.commit(writes, _COMMIT_TIMEOUT)
+            except grpc.RpcError as error:
+                if error.code() not in MOVED and not is_transient(error):
+                    raise translated(error, "write the audit") from error
+                if self.get(proof)[0][0] is not None:
+                    return
+                if error.code() in MOVED:
+                    raise Conflict from error
+                raise translated(error, "write the audit") from error
+
+        Retrying(
+            retry=retry_if_exception_type(Unavailable),
+            wait=wait_random_exponential(multiplier=0.1, max=5),
+            stop=stop_after_attempt(12),
+            reraise=True,
+        )(attempt)
+
+    def commit_again(self, writes: list[bytes]) -> None:
+        """Commit writes that may arrive twice without harm, until they have."""
+        patiently(lambda: self._writer.commit(writes, _COMMIT_TIMEOUT), "write the audit")
+
+    def commit_once(self, writes: list[bytes]) -> None:
+        """Commit writes that are each based on an update time; whoever reads them again knows what became of them.
+
+        Raises:
+            Conflict: it was refused, or nobody knows whether it arrived: read again.
+        """
+        try:
+            self._writer.commit(writes, _COMMIT_TIMEOUT)
+        except grpc.RpcError as error:
+            if error.code() in MOVED or is_transient(error):
+                raise Conflict from error
+            raise translated(error, "write the audit") from error
+
+    @property
+    def _writer(self) -> Writer:
+        if not isinstance(self._reader, Writer):
+            raise WriteRefused(
+                "The audit was opened for reading only, so nothing was written.", "This is a defect; please report it."
+            )
+        return self._reader
+
+    def _write(
+        self, path: str, data: Mapping[str, Any], *, exists: bool | None = None, update_time: int | None = None
+    ) -> bytes:
+        write = wire.Write()
+        write.update.name = self._reader.full_name(path)
+        for name, value in data.items():
+            write.update.fields[name].CopyFrom(values.encode(value, name))
+        if update_time is not None:
+            write.update_mask.field_paths.extend(api_path((name,)) for name in data)
+            write.current_document.update_time.CopyFrom(wire.timestamp(update_time))
+        elif exists is not None:
+            write.current_document.exists = exists
+        return write.SerializeToString()  # type: ignore[no-any-return]
+
+    def _entry(self, stored: wire.Stored | None) -> Entry | None:
+        if stored is None:
+            return None
+        fields = wire.Document.FromString(stored.raw).fields
+        return Entry({name: values.decode(fields[name], str) for name in fields}, stored.update_time)

@@ -1,0 +1,56 @@
+"""The phases of a run by name, and the one way to perform one: what goes wrong is in the audit before anyone is told."""
+
+# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from firestore_migrations.errors import FirestoreMigrationsError
+from firestore_migrations.firestore.connection import Writer
+from firestore_migrations.runs.apply import apply
+from firestore_migrations.runs.audit import Audit
+from firestore_migrations.runs.backup import backup
+from firestore_migrations.runs.dry_run import dry_run
+from firestore_migrations.runs.finish import finish
+from firestore_migrations.runs.ledger import Ledger
+from firestore_migrations.runs.preflight import preflight
+from firestore_migrations.runs.review import review
+from firestore_migrations.runs.run import Run
+from firestore_migrations.runs.verify import verify
+
+OF_RUN: dict[str, Callable[[Run], Any]] = {
+    "preflight": preflight,
+    "review": review,
+    "verify": verify,
+    "finish": finish,
+}
+OF_SHARD: dict[str, Callable[[Run, int], Any]] = {"backup": backup, "dry_run": dry_run, "apply": apply}
+
+
+def perform(run: Run, phase: str, shard: int | None = None) -> Any:
+    """Perform one phase and return its result, plain data without documents.
+
+    Raises:
+        FirestoreMigrationsError: what the phase raises; it is recorded first where the target can be reached.
+    """
+    try:
+        return OF_RUN[phase](run) if shard is None else OF_SHARD[phase](run, shard)
+    except FirestoreMigrationsError as error:
+        _record(run, phase, f"{type(error).__name__}: {error}")
+        raise
+    except Exception as error:
+        _record(run, phase, type(error).__name__)
+        raise
+
+
+def _record(run: Run, phase: str, message: str) -> None:
+    """Record an error of a run that has begun; the target itself may be what is out of reach."""
+    try:
+        with Writer(run.target.address) as writer:
+            audit = Audit(Ledger(writer))
+            if audit.run(run) is not None:
+                audit.record(run, phase, message, error=message)
+    except FirestoreMigrationsError:
+        return  # the first error is the one that counts

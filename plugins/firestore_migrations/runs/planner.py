@@ -1,0 +1,277 @@
+"""The planner: runs a step on documents, and says what it would write.
+
+It is the same for the dry run, for a document that moved while the plan was applied, and for the residue that verify
+looks for. It holds a connection that cannot write.
+
+A call of a step sees the database as it was at the read time, and its own writes, never those of another call: so the
+plan does not depend on how the scope was cut into shards.
+"""
+
+# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from firestore_migrations.authoring.database import Database, Failed, Skipped
+from firestore_migrations.authoring.drafts import Base, Drafts
+from firestore_migrations.authoring.migration import Step
+from firestore_migrations.errors import (
+    FirestoreMigrationsError,
+    NotIdempotent,
+    PlanError,
+    Unavailable,
+    WriteRefused,
+    WrittenTwice,
+)
+from firestore_migrations.firestore import filters, wire
+from firestore_migrations.firestore.change import CREATED, Change
+from firestore_migrations.firestore.ordering import name_key
+from firestore_migrations.firestore.wire import Stored
+from firestore_migrations.runs.audit import Failure
+from firestore_migrations.runs.plan import Row
+
+LATER = timedelta(days=1, seconds=1)
+
+
+class _Call(NamedTuple):
+    """One call of a step that did not fail: the document it was called with, and its drafts."""
+
+    stored: Stored
+    document: Any
+    drafts: Drafts
+
+
+@dataclass
+class Planned:
+    """What came of some documents: rows, failures, how many led to nothing, and what they are afterwards."""
+
+    rows: list[Row] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    unchanged: int = 0
+    after: dict[str, Any] = field(default_factory=dict)
+
+
+class Planner:
+    """Plans one step.
+
+    Args:
+        step: whose transform is run.
+        base: the database at the read time.
+        now: what `db.now` gives.
+    """
+
+    def __init__(self, step: Step, base: Base, now: datetime) -> None:
+        self._step = step
+        self._base = base
+        self._now = now
+        self._stamp = wire.Value(timestamp_value=now).timestamp_value
+        self._conditions = filters.conditions(step.scope.where) if step.scope else ()
+        self._planned_elsewhere: set[int] = set()
+
+    def plan(self, documents: Sequence[Stored]) -> Planned:
+        """Run the step on each document and collect what it would write.
+
+        Raises:
+            WriteRefused: the step tried to write by itself.
+            WrittenTwice: two documents of the step write the same third one, differently.
+        """
+        planned = Planned()
+        calls = [call for stored in documents if (call := self._call(stored, planned))]
+        self._base.fetch(path for call in calls for path in call.drafts.waiting)
+        for call in calls:
+            try:
+                changes = list(call.drafts.changes())
+            except FirestoreMigrationsError as error:
+                self._raise_if_not_the_documents(error)
+                planned.failures.append(self._failure(call.stored.path, error))
+                continue
+            rows = [self._row(call, *change, planned) for change in changes]
+            kept = [row for row in rows if row is not None]
+            planned.rows += kept
+            planned.unchanged += not kept
+        self._planned_elsewhere.update(hash(row.path) for row in planned.rows if row.path != row.source)
+        return planned
+
+    def matches(self, stored: Stored) -> bool:
+        """Whether a document passes the filters of the step's scope."""
+        return self._is_in_scope(wire.Document.FromString(stored.raw))
+
+    def prove(self, documents: Sequence[Stored], planned: Planned) -> None:
+        """Run the step again on what it would leave, a day later: it must change nothing more.
+
+        Raises:
+            NotIdempotent: naming step, document and fields.
+        """
+        if not self._step.idempotent:
+            return
+        failed = {failure.path for failure in planned.failures}
+        second = Planner(self._step, self._base.over(planned.after), self._now + LATER)
+        second._planned_elsewhere = self._planned_elsewhere
+        for stored in documents:
+            if stored.path in failed:
+                continue
+            after = planned.after.get(stored.path, stored.raw)
+            if after is None:
+                continue
+            document = wire.Document.FromString(stored.raw) if after is stored.raw else after
+            if not self._is_in_scope(document):
+                continue
+            again = Planned()
+            call = second._call(stored, again, document)
+            changes = [] if call is None else list(call.drafts.changes())
+            for path, _, change in changes:
+                if not (change.operation == CREATED and hash(path) in self._planned_elsewhere):
+                    raise _not_idempotent(self._step, path, change.fields)
+            if again.failures:
+                raise NotIdempotent(
+                    f"Step {self._step.name!r} fails on the document that it has itself written: {stored.path} "
+                    f"({again.failures[0].error}).",
+                    "Guard it, so that a document in the new shape is left alone.",
+                    step=self._step.name,
+                    path=stored.path,
+                )
+
+    def plan_script(self) -> Planned:
+        """Run a script once, and once more on what it would leave.
+
+        Raises:
+            PlanError: the script raised.
+            NotIdempotent: the second time changes something.
+        """
+        drafts = Drafts(self._base, self._stamp)
+        self._run_script(drafts, self._base, self._now)
+        planned = Planned()
+        for path, stored, change in sorted(drafts.changes(), key=lambda item: name_key(item[0])):
+            planned.rows.append(row_of("", self._step.name, path, stored, change))
+            planned.after[path] = change.after
+        planned.unchanged = len(drafts.paths) - len(planned.rows)
+        if self._step.idempotent:
+            over = self._base.over(planned.after)
+            again = Drafts(over, self._stamp)
+            self._run_script(again, over, self._now + LATER)
+            for path, _, change in again.changes():
+                raise _not_idempotent(self._step, path, change.fields)
+        return planned
+
+    def check(self, stored: Stored) -> Iterator[Failure]:
+        """Run the author's checks on a document; yield those that it does not pass."""
+        for check in self._step.checks:
+            drafts = Drafts(self._base, self._stamp)
+            document = drafts.own(stored.path, wire.Document.FromString(stored.raw))
+            try:
+                check(document, Database(drafts, self._base, self._now))
+            except Skipped:
+                continue
+            except (Exception, Failed) as error:  # noqa: BLE001 -- a check may raise anything
+                yield Failure(stored.path, check.__name__, _describe(error))
+
+    def check_script(self) -> Iterator[Failure]:
+        """Run a script's checks, which get `db` alone."""
+        for check in self._step.checks:
+            try:
+                check(Database(Drafts(self._base, self._stamp), self._base, self._now))
+            except Skipped:
+                continue
+            except (Exception, Failed) as error:  # noqa: BLE001 -- a check may raise anything
+                yield Failure("", check.__name__, _describe(error))
+
+    def _is_in_scope(self, document: Any) -> bool:
+        return all(filters.matches(condition, document.fields) for condition in self._conditions)
+
+    def _call(self, stored: Stored, planned: Planned, document: Any = None) -> _Call | None:
+        """Call the transform; note a failure or an unchanged document, or return what it recorded."""
+        proto = wire.Document.FromString(stored.raw) if document is None else document
+        drafts = Drafts(self._base, self._stamp)
+        own = drafts.own(stored.path, proto)
+        try:
+            self._step.transform(own, Database(drafts, self._base, self._now))
+        except Skipped:
+            planned.unchanged += 1
+        except (Exception, Failed) as error:  # noqa: BLE001 -- an author's code may raise anything
+            self._raise_if_not_the_documents(error)
+            planned.failures.append(self._failure(stored.path, error))
+        else:
+            return _Call(stored, proto, drafts)
+        return None
+
+    def _row(self, call: _Call, path: str, stored: Any, change: Change, planned: Planned) -> Row | None:
+        """The row of a change; None where another document's row already does the same."""
+        if path != call.stored.path:
+            if_missing = call.drafts.is_only_created(path)
+            if hash(path) in self._planned_elsewhere or path in planned.after:
+                is_same = path in planned.after and planned.after[path] == change.after
+                if if_missing or is_same:
+                    return None
+                raise WrittenTwice(
+                    f"Step {self._step.name!r} writes {path} for two documents, the second of them {call.stored.path}.",
+                    "Use db.create for what only has to be there, or a @script that sees all documents at once.",
+                    step=self._step.name,
+                    path=path,
+                )
+        planned.after[path] = change.after
+        before = call.stored.raw if path == call.stored.path else None
+        return row_of(call.stored.path, self._step.name, path, stored, change, before)
+
+    def _run_script(self, drafts: Drafts, base: Base, now: datetime) -> None:
+        try:
+            self._step.transform(Database(drafts, base, now))
+        except Skipped:
+            return
+        except (Exception, Failed) as error:
+            self._raise_if_not_the_documents(error)
+            raise PlanError(
+                f"Script {self._step.name!r} failed: {_describe(error)}.",
+                "Nothing was written. Mend the script and clear `dry_run`.",
+                step=self._step.name,
+            ) from error
+
+    def _failure(self, path: str, error: BaseException) -> Failure:
+        return Failure(path, self._step.name, _describe(error))
+
+    @staticmethod
+    def _raise_if_not_the_documents(error: BaseException) -> None:
+        """A refused write and a dead server are no document's failure."""
+        if isinstance(error, (WriteRefused, Unavailable)):
+            raise error
+
+
+def row_of(source: str, step: str, path: str, stored: Any, change: Change, before: bytes | None = None) -> Row:
+    return Row(
+        row=0,
+        path=path,
+        source=source,
+        step=step,
+        operation=change.operation,
+        update_time=None if stored is None else wire.micros(stored.update_time),
+        before=before if before is not None or stored is None else stored.SerializeToString(deterministic=True),
+        write=change.write.SerializeToString(deterministic=True),
+    )
+
+
+def _not_idempotent(step: Step, path: str, fields: Sequence[str]) -> NotIdempotent:
+    what = f"fields {', '.join(fields)}" if fields else "the whole document"
+    return NotIdempotent(
+        f"Step {step.name!r} is not idempotent: run again on its own result, it would change {path} again ({what}).",
+        "Guard the write, so that a document in the new shape is left alone; "
+        "or declare idempotent=False, and each document is changed exactly once a run.",
+        step=step.name,
+        path=path,
+        fields=tuple(fields),
+    )
+
+
+def _describe(error: BaseException) -> str:
+    """What an author's code raised, and where: never the message of a foreign error, which may quote a value."""
+    if isinstance(error, FirestoreMigrationsError):
+        return f"{type(error).__name__}: {error.what}"
+    if isinstance(error, Failed):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    mine = [frame for frame in frames if "firestore_migrations/" not in frame.filename.replace("\\", "/")]
+    where = f" at {mine[-1].filename.rsplit('/', 1)[-1]}:{mine[-1].lineno}" if mine else ""
+    return f"{type(error).__name__}{where}"

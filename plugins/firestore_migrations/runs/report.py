@@ -1,0 +1,75 @@
+"""The report: what a plan would do, for the person who decides. Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from firestore_migrations.runs.audit import Failure
+from firestore_migrations.runs.committed import Part
+from firestore_migrations.runs.plan import Plan
+from firestore_migrations.runs.run import Run
+from firestore_migrations.runs.sample import Sample, samples
+
+_MOST_FAILURES = 100
+
+
+def report(run: Run, result: dict[str, Any], plans: list[Plan], parts: list[Part], failures: list[Failure]) -> str:
+    """The report of a run's plan; samples follow the target's policy."""
+    migration = run.migration
+    what = "Take back" if run.is_down else "Apply"
+    lines = [
+        f"# {what} {migration.version} {migration.name}",
+        "",
+        migration.description,
+        "",
+        f"Target **{run.target.name}** ({run.target.environment}), database `{run.target.address.name}`.",
+        f"Plan `{result['plan_digest'][:16]}`, checksum `{migration.checksum[:16]}`.",
+        "",
+        *_table(["scanned", "created", "updated", "deleted", "unchanged", "failed", "conflicts"], [result["counts"]]),
+        "",
+        *_collections(plans),
+        "",
+        f"About {result['reads']} reads, {result['writes']} writes and {result['deletes']} deletes: "
+        f"**{result['price']:.4f} USD**, and about {result['seconds']} s of writing.",
+        "",
+    ]
+    shown = samples(run.folder, parts, run.options.sample, run.target.samples)
+    lines += [line for sample in shown for line in _sample(sample)]
+    lines += _failures(failures)
+    return "\n".join(lines) + "\n"
+
+
+def _collections(plans: list[Plan]) -> list[str]:
+    totals: dict[str, dict[str, int]] = {}
+    for plan in plans:
+        for name, counts in plan.collections.items():
+            total = totals.setdefault(name, {"created": 0, "updated": 0, "deleted": 0})
+            for operation, count in counts.items():
+                total[operation] += count
+    rows = [{"collection": f"`{name}`", **counts} for name, counts in sorted(totals.items())]
+    return _table(["collection", "created", "updated", "deleted"], rows) if rows else ["Nothing would change."]
+
+
+def _sample(sample: Sample) -> list[str]:
+    rows = [
+        {"field": f"`{field}`", "before": _cell(before), "after": _cell(after)}
+        for field, before, after in sample.differences
+    ]
+    return [f"**{sample.operation}** `{sample.path}`", "", *_table(["field", "before", "after"], rows), ""]
+
+
+def _failures(failures: list[Failure]) -> list[str]:
+    if not failures:
+        return []
+    rows = [{"path": f"`{f.path}`", "step": f.step, "reason": _cell(f.error)} for f in failures[:_MOST_FAILURES]]
+    more = len(failures) - len(rows)
+    return ["## Failures and conflicts", "", *_table(["path", "step", "reason"], rows), *([f"and {more} more"] * (more > 0))]
+
+
+def _table(columns: list[str], rows: list[dict[str, Any]]) -> list[str]:
+    head = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    return head + ["| " + " | ".join(str(row[column]) for column in columns) + " |" for row in rows]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

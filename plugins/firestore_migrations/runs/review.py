@@ -1,0 +1,171 @@
+"""review: joins the plans of all shards into one, with one digest and one report, and refuses what must not be applied."""
+
+# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from firestore_migrations.errors import ConfigurationError, OverBudget, TooManyFailures, WrittenTwice
+from firestore_migrations.firestore.connection import Writer
+from firestore_migrations.runs import status
+from firestore_migrations.runs.audit import NO_COUNTS, Audit, Failure
+from firestore_migrations.runs.committed import Part, batches_of
+from firestore_migrations.runs.ledger import Ledger
+from firestore_migrations.runs.plan import Plan, find_plan
+from firestore_migrations.runs.preflight import course_of
+from firestore_migrations.runs.price import Usage
+from firestore_migrations.runs.report import report
+from firestore_migrations.runs.rollback import CONFLICT
+from firestore_migrations.runs.run import Run
+from firestore_migrations.runs.segments import read_groups
+from firestore_migrations.runs.snapshot import find_snapshot
+
+
+def review(run: Run) -> dict[str, Any]:
+    """Join the shards, write the report beside the plan, and record the run as planned.
+
+    Returns:
+        plan_digest, report_uri, counts, rows, the estimated usage, price and seconds.
+
+    Raises:
+        PlanError: two rows write one document, too many documents failed, or it costs more than the budget.
+    """
+    shards = course_of(run).shards
+    plans = [_plan(run, shard.index) for shard in shards]
+    parts, first_row = [], 0
+    for shard, plan in zip(shards, plans, strict=True):
+        parts.append(Part(f"plan/{shard.index:04d}", shard.index, first_row))
+        first_row += plan.rows
+    digest = hashlib.sha256("".join(plan.digest for plan in plans).encode()).hexdigest()
+    counts = counts_of(plans)
+    failures = [Failure(*failure) for plan in plans for failure in plan.failures]
+    usage = estimate(run, plans)
+    result = {
+        "plan_digest": digest,
+        "report_uri": str(run.folder / "report.md"),
+        "counts": counts,
+        "rows": first_row,
+        "reads": usage.reads,
+        "writes": usage.writes,
+        "deletes": usage.deletes,
+        "price": run.prices.of(usage),
+        "seconds": round(seconds(run, first_row)),
+    }
+    run.folder.write_json("review.json", {**result, "parts": parts})
+    run.folder.write("report.md", report(run, result, plans, parts, failures).encode())
+    with Writer(run.target.address) as writer:
+        audit = Audit(Ledger(writer))
+        audit.record_failures(run, failures)
+        _refuse_what_must_not_be_applied(run, result, plans, parts, failures)
+        if not audit.has_batches(run):
+            message = f"planned {first_row} writes; the report is {run.folder / 'report.md'}"
+            audit.record(run, "review", message, status.PLANNED, plan_digest=digest, counts=counts, error=None)
+    return result
+
+
+def counts_of(plans: list[Plan]) -> dict[str, int]:
+    """The counts of a run, as far as its plans tell."""
+    operations: Counter[str] = Counter()
+    for plan in plans:
+        operations.update(plan.operations)
+    conflicts = sum(failure[2].startswith(CONFLICT) for plan in plans for failure in plan.failures)
+    return {
+        **NO_COUNTS,
+        **operations,
+        "scanned": sum(plan.scanned for plan in plans),
+        "unchanged": sum(plan.unchanged for plan in plans),
+        "conflicts": conflicts,
+        "failed": sum(len(plan.failures) for plan in plans) - conflicts,
+    }
+
+
+def estimate(run: Run, plans: list[Plan]) -> Usage:
+    """What the whole run will use: counted for backup and plan, foreseen for apply and verify."""
+    operations = counts_of(plans)
+    scanned = sum(snapshot.documents for i in range(len(plans)) if (snapshot := find_snapshot(_snapshot(run, i))))
+    batches = sum(-(-plan.rows // run.options.rows_per_batch) for plan in plans)
+    verify_reads = scanned if not run.is_down else operations["scanned"]
+    return Usage(
+        reads=scanned + sum(plan.reads for plan in plans) + verify_reads,
+        writes=operations["created"] + operations["updated"] + batches,
+        deletes=operations["deleted"],
+    )
+
+
+def seconds(run: Run, rows: int) -> float:
+    """About how long the writes will take under the run's rate: 500 a second, half as many again every five minutes."""
+    rate = run.options.max_writes_per_second
+    if rate is None:
+        rate = run.target.writes_per_second
+    if rate == 0:
+        return rows / 5000
+    total, speed = 0.0, 500.0 if rate is None else rate
+    while rows > speed * 300:
+        rows -= int(speed * 300)
+        total += 300
+        speed *= 1.5 if rate is None else 1
+    return total + rows / speed
+
+
+def _refuse_what_must_not_be_applied(
+    run: Run, result: dict[str, Any], plans: list[Plan], parts: list[Part], failures: list[Failure]
+) -> None:
+    _refuse_documents_written_twice(run, plans, parts)
+    failed = [failure for failure in failures if not failure.error.startswith(CONFLICT)]
+    if len(failed) > run.options.allowed_failures(result["counts"]["scanned"]):
+        first = "; ".join(f"{failure.path} ({failure.error})" for failure in failed[:3])
+        raise TooManyFailures(
+            f"{len(failed)} documents of {run.version} cannot be migrated, more than max_failures="
+            f"{run.options.max_failures}: {first}. All are listed in {result['report_uri']}.",
+            "Nothing was written. Mend the migration and clear `dry_run`, or raise max_failures.",
+            failed=len(failed),
+        )
+    if run.options.budget is not None and result["price"] > run.options.budget:
+        raise OverBudget(
+            f"{run.version} would cost {result['price']:.4f} USD, more than the budget of {run.options.budget:g} USD.",
+            "Nothing was written. Raise the budget, or narrow the scope.",
+            price=result["price"],
+        )
+
+
+def _refuse_documents_written_twice(run: Run, plans: list[Plan], parts: list[Part]) -> None:
+    """A step that only changes its own documents cannot write one twice; anything else is looked at."""
+    if len({shard.step for shard in course_of(run).shards}) == 1 and not any(plan.writes_others for plan in plans):
+        return
+    paths = [
+        group["path"]
+        for part, plan in zip(parts, plans, strict=True)
+        for group in read_groups(run.folder / part.name, plan.segments, ["path"])
+    ]
+    if not paths:
+        return
+    counted = pc.value_counts(pa.chunked_array([chunk for path in paths for chunk in path.chunks]))
+    twice = counted.filter(pc.greater(counted.field("counts"), 1)).field("values").to_pylist()
+    if not twice:
+        return
+    wanted = min(twice)
+    steps = sorted({row.step for part in parts for batch in batches_of(run.folder, part) for row in batch.content if row.path == wanted})
+    raise WrittenTwice(
+        f"{len(twice)} documents are written twice by {run.version}, the first of them {wanted} "
+        f"by {' and '.join(map(repr, steps))}.",
+        "Nothing was written. Put the steps into two versions; or, within one step, use shards=1 or a @script.",
+        path=wanted,
+        steps=tuple(steps),
+    )
+
+
+def _plan(run: Run, shard: int) -> Plan:
+    plan = find_plan(run.folder / "plan" / f"{shard:04d}")
+    if plan is None:
+        raise ConfigurationError(f"Shard {shard} of run {run.id} has no plan.", "Clear the task `dry_run`.")
+    return plan
+
+
+def _snapshot(run: Run, shard: int) -> Any:
+    return run.folder / "snapshot" / f"{shard:04d}"

@@ -1,0 +1,137 @@
+"""Samples: a few planned rows as people read them, field by field, by the target's policy."""
+
+# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from firestore_migrations.firestore import wire
+from firestore_migrations.firestore.change import api_path, applied, same
+from firestore_migrations.firestore.values import decode
+from firestore_migrations.runs.committed import Part, batches_of
+from firestore_migrations.runs.plan import Row, collection_of
+from firestore_migrations.runs.run import NONE, SHAPES
+from firestore_migrations.runs.storage import Folder
+
+_MOST_TEXT = 60
+ABSENT = ""
+
+
+class Difference(NamedTuple):
+    """One field of a sampled document: its path, and what it was and will be; empty where it is absent."""
+
+    field: str
+    before: str
+    after: str
+
+
+class Sample(NamedTuple):
+    """One planned row, to be looked at."""
+
+    path: str
+    operation: str
+    differences: tuple[Difference, ...]
+
+
+def samples(folder: Folder, parts: list[Part], count: int, policy: str) -> list[Sample]:
+    """The first planned rows of each collection and operation, `count` in all.
+
+    Args:
+        folder: the run's.
+        parts: its plans.
+        count: how many; shared among the kinds of rows.
+        policy: `values`, `shapes` (types and lengths only) or `none`.
+    """
+    if policy == NONE or not count:
+        return []
+    seen: Counter[tuple[str, str]] = Counter()
+    chosen: list[Row] = []
+    for row in _rows(folder, parts):
+        kind = (collection_of(row.path), row.operation)
+        if seen[kind] < count:
+            seen[kind] += 1
+            chosen.append(row)
+        if len(chosen) >= count * 4:
+            break
+    chosen.sort(key=lambda row: (collection_of(row.path), row.operation))
+    fair = [row for nth in range(count) for row in _nth_of_each_kind(chosen, nth)]
+    return [sample(row, policy) for row in sorted(fair[:count], key=chosen.index)]
+
+
+def sample(row: Row, policy: str) -> Sample:
+    """A row as people read it."""
+    before = None if row.before is None else wire.Document.FromString(row.before)
+    write = wire.Write.FromString(row.write)
+    after = applied(before, write)
+    stamps = {transform.field_path for transform in write.update_transforms}
+    old = {} if before is None else before.fields
+    new = {} if after is None else after.fields
+    differences = [
+        Difference(field, _show(one, policy), "the server's time" if field in stamps else _show(other, policy))
+        for field, one, other in _differing(old, new, ())
+    ]
+    shown = {difference.field for difference in differences}
+    differences += [Difference(field, ABSENT, "the server's time") for field in sorted(stamps - shown)]
+    return Sample(row.path, row.operation, tuple(differences))
+
+
+def _rows(folder: Folder, parts: list[Part]) -> Iterator[Row]:
+    for part in parts:
+        for batch in batches_of(folder, part):
+            yield from batch.content
+
+
+def _nth_of_each_kind(rows: list[Row], nth: int) -> Iterator[Row]:
+    seen: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        kind = (collection_of(row.path), row.operation)
+        if seen[kind] == nth:
+            yield row
+        seen[kind] += 1
+
+
+def _differing(
+    old: Mapping[str, Any], new: Mapping[str, Any], path: tuple[str, ...]
+) -> Iterator[tuple[str, Any | None, Any | None]]:
+    for name in sorted({*old, *new}):
+        one, other = (fields[name] if name in fields else None for fields in (old, new))
+        if one is not None and other is not None:
+            if same(one, other):
+                continue
+            if one.WhichOneof("value_type") == other.WhichOneof("value_type") == "map_value":
+                yield from _differing(one.map_value.fields, other.map_value.fields, (*path, name))
+                continue
+        yield api_path((*path, name)), one, other
+
+
+def _show(value: Any | None, policy: str) -> str:
+    if value is None:
+        return ABSENT
+    if policy == SHAPES:
+        return _shape(value)
+    decoded = decode(value, lambda name: _Reference(name))
+    text = decoded.isoformat() if hasattr(decoded, "isoformat") else repr(decoded)
+    return text if len(text) <= _MOST_TEXT else text[: _MOST_TEXT - 1] + "…"
+
+
+def _shape(value: Any) -> str:
+    """The type of a value, and how long it is where it has a length."""
+    kind = str(value.WhichOneof("value_type")).removesuffix("_value")
+    if kind in ("string", "bytes"):
+        return f"{kind}({len(getattr(value, kind + '_value'))})"
+    if kind == "array":
+        return f"array({len(value.array_value.values)})"
+    if kind == "map":
+        return "map{" + ", ".join(sorted(value.map_value.fields)) + "}"
+    return kind
+
+
+class _Reference:
+    def __init__(self, name: str) -> None:
+        self._path = name.split("/documents/", 1)[-1]
+
+    def __repr__(self) -> str:
+        return f"→{self._path}"

@@ -1,0 +1,100 @@
+"""Segments: the Parquet files of a snapshot or a plan, of bounded size, in order, each with its checksum.
+
+A row group is what was added at once; for a plan that is one batch, the rows of one commit.
+"""
+
+# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from firestore_migrations.errors import StorageError
+from firestore_migrations.runs.storage import Folder
+
+_SEGMENT_BYTES = 32 * 1024 * 1024
+_SEGMENT_ROWS = 50_000
+
+
+class Segment(NamedTuple):
+    """One file: its name in the folder, rows, bytes, and SHA-256 in hexadecimal."""
+
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class SegmentWriter:
+    """Writes rows into as many segments as they need. Memory holds one segment at a time.
+
+    Args:
+        folder: where to.
+        schema: the Arrow schema; rows are tuples in its order.
+    """
+
+    def __init__(self, folder: Folder, schema: pa.Schema) -> None:
+        self._folder = folder
+        self._schema = schema
+        self._buffer = io.BytesIO()
+        self._parquet: pq.ParquetWriter | None = None
+        self._rows = 0
+        self._raw_bytes = 0
+        self.segments: list[Segment] = []
+
+    def add(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Add rows as one row group."""
+        if not rows:
+            return
+        if self._parquet is None:
+            self._buffer = io.BytesIO()
+            self._parquet = pq.ParquetWriter(self._buffer, self._schema, compression="zstd", write_statistics=False)
+        columns = [
+            pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), self._schema, strict=True)
+        ]
+        table = pa.Table.from_arrays(columns, schema=self._schema)
+        self._parquet.write_table(table, row_group_size=len(rows))
+        self._rows += len(rows)
+        self._raw_bytes += table.nbytes
+        if self._rows >= _SEGMENT_ROWS or self._raw_bytes >= _SEGMENT_BYTES:
+            self._flush()
+
+    def close(self) -> list[Segment]:
+        """Write what is left, and return all segments in order."""
+        self._flush()
+        return self.segments
+
+    def _flush(self) -> None:
+        if self._parquet is None:
+            return
+        self._parquet.close()
+        self._parquet = None
+        data = self._buffer.getvalue()
+        name = f"{len(self.segments):06d}.parquet"
+        self.segments.append(Segment(name, self._rows, len(data), self._folder.write(name, data)))
+        self._rows = self._raw_bytes = 0
+
+
+def read_groups(
+    folder: Folder, segments: Sequence[Segment], columns: Sequence[str] | None = None
+) -> Iterator[pa.Table]:
+    """Yield the row groups of segments in order, each file checked whole before its first row is used.
+
+    Raises:
+        StorageError: a file is missing, truncated or altered.
+    """
+    for segment in segments:
+        data = folder.read(segment.name, segment.sha256)
+        try:
+            parquet = pq.ParquetFile(pa.BufferReader(data))
+            for group in range(parquet.num_row_groups):
+                yield parquet.read_row_group(group, columns=columns, use_threads=False)
+        except pa.ArrowException as error:
+            raise StorageError(
+                f"{folder}/{segment.name} cannot be understood as Parquet.", "Trigger a new run."
+            ) from error

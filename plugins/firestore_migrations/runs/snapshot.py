@@ -1,0 +1,86 @@
+"""The snapshot: the documents of a scope, raw, at one read time, in storage."""
+
+# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+
+from firestore_migrations.firestore.wire import Stored
+from firestore_migrations.runs.segments import Segment, SegmentWriter, read_groups
+from firestore_migrations.runs.storage import Folder
+
+ROWS_AT_ONCE = 500
+_SCHEMA = pa.schema(
+    [
+        ("path", pa.string()),
+        ("create_time", pa.timestamp("us", tz="UTC")),
+        ("update_time", pa.timestamp("us", tz="UTC")),
+        ("document", pa.binary()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a shard's snapshot holds.
+
+    Attributes:
+        documents: how many.
+        bytes: of the raw documents together.
+        digest: SHA-256 over paths and update times, which pin the contents.
+        segments: the files, in the order of names.
+    """
+
+    documents: int
+    bytes: int
+    digest: str
+    segments: tuple[Segment, ...]
+
+    @classmethod
+    def of(cls, data: dict[str, Any]) -> Snapshot:
+        """The snapshot that was written as JSON."""
+        return cls(**{**data, "segments": tuple(Segment(*segment) for segment in data["segments"])})
+
+
+def take_snapshot(folder: Folder, documents: Iterable[Stored]) -> Snapshot:
+    """Write documents as they come, and beside them, last, what was written.
+
+    Safe to run again: without that last file there is no snapshot, and the files are overwritten.
+    """
+    writer = SegmentWriter(folder, _SCHEMA)
+    digest = hashlib.sha256()
+    count = size = 0
+    remaining = iter(documents)
+    while rows := list(islice(remaining, ROWS_AT_ONCE)):
+        writer.add(rows)
+        count += len(rows)
+        size += sum(len(stored.raw) for stored in rows)
+        for stored in rows:
+            digest.update(b"%s\0%d\0" % (stored.path.encode(), stored.update_time))
+    snapshot = Snapshot(count, size, digest.hexdigest(), tuple(writer.close()))
+    folder.write_json("snapshot.json", asdict(snapshot))
+    return snapshot
+
+
+def find_snapshot(folder: Folder) -> Snapshot | None:
+    """The snapshot in a folder, or None where none was completed."""
+    return Snapshot.of(folder.read_json("snapshot.json")) if folder.has("snapshot.json") else None
+
+
+def read_snapshot(folder: Folder, snapshot: Snapshot) -> Iterator[list[Stored]]:
+    """Yield the documents, some hundred at once, in the order of names.
+
+    Raises:
+        StorageError: a segment is missing, truncated or altered.
+    """
+    for group in read_groups(folder, snapshot.segments):
+        created, updated = (group[name].cast(pa.int64()).to_pylist() for name in ("create_time", "update_time"))
+        paths, documents = group["path"].to_pylist(), group["document"].to_pylist()
+        yield list(map(Stored, paths, created, updated, documents))

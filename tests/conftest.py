@@ -1,0 +1,44 @@
+"""What every test may ask for: the emulator of the whole test run, and a project of its own in it."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from uuid import uuid4
+
+import hypothesis
+import pytest
+
+from firestore_migrations.emulator import HOST_VARIABLE, Emulator, start
+
+# It redirects every client of the process: a test that forgets to name its own host would pass by accident.
+GIVEN_HOST = os.environ.pop(HOST_VARIABLE, None)
+
+# Importing Airflow makes its home, with a configuration and a database: never the person's own.
+AIRFLOW_HOME = tempfile.mkdtemp(prefix="airflow-")
+atexit.register(shutil.rmtree, AIRFLOW_HOME, ignore_errors=True)
+os.environ.update(AIRFLOW_HOME=AIRFLOW_HOME, AIRFLOW__CORE__LOAD_EXAMPLES="False")
+
+# The emulator and a shared machine set the pace, not the code under test.
+hypothesis.settings.register_profile("emulator", deadline=None)
+hypothesis.settings.load_profile("emulator")
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Iterator[Emulator]:
+    """One for the whole run: the one that FIRESTORE_EMULATOR_HOST named, or a new one."""
+    with pytest.MonkeyPatch.context() as environment:
+        if GIVEN_HOST:
+            environment.setenv(HOST_VARIABLE, GIVEN_HOST)
+        running = start()
+    with running:
+        yield running
+
+
+@pytest.fixture
+def project() -> str:
+    """A project id that no other test has; its data are isolated from theirs."""
+    return f"demo-{uuid4().hex[:12]}"
