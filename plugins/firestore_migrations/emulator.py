@@ -40,7 +40,7 @@ _MAIN_CLASS = "com.google.cloud.datastore.emulator.firestore.CloudFirestore"
 _READY_SECONDS = 60
 _STOP_SECONDS = 10
 
-# Asks for the signal, sees that the parent has not ended meanwhile, and becomes the command. Not a preexec_fn:
+# Asks for the signal, sees that the parent has not ended meanwhile, becomes the command. Not a preexec_fn:
 # that runs Python between fork and exec, which may hang where there are threads, and gRPC has threads.
 _ASK_AND_EXEC = """\
 import ctypes, os, sys

@@ -96,7 +96,7 @@ def test_an_update_of_a_whole_map_does_what_the_official_client_does(emulator, p
         {"é": 1, "1num": 2},
         {"m.a-b": 1},
         {"x~y": 1},
-        {},
+        {"none": {}},
     ],
 )
 def test_field_paths_are_read_as_the_official_client_reads_them(emulator, project: str, data: Any) -> None:

@@ -49,7 +49,7 @@ class Answer:
             raise DocumentError("limit_to_last() needs an order.", "Add order_by().")
         self.asked = Asked(query, base.at.reader.path, is_from_end=is_from_end)
         self._layers = (drafts.overlay, base.overlay)  # the upper one first
-        selector = getattr(query, "from")[0]
+        selector = query.from_[0]
         collection = f"{parent}/{selector.collection_id}" if parent else selector.collection_id
         self._is_group = selector.all_descendants
         self._within = f"//{selector.collection_id}" if self._is_group else collection

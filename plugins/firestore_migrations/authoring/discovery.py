@@ -25,6 +25,13 @@ class Discovered:
     migrations: tuple[Migration, ...]
     errors: tuple[AuthoringError, ...]
 
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """Every version that a file claims, those of broken files too, in order."""
+        claimed = {migration.version for migration in self.migrations}
+        claimed.update(error.facts["version"] for error in self.errors if error.facts.get("version"))
+        return tuple(sorted(claimed, key=lambda version: int(version[1:])))
+
 
 def discover(folder: Path) -> Discovered:
     """Load every migration of the folder; one broken file never hides another.

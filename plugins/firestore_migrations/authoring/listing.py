@@ -64,7 +64,7 @@ def _has_below(drafts: Drafts, base: Base, path: str) -> bool:
     if any(drafts.current(below) is not None for below in changed):
         return True
     query = wire.StructuredQuery()
-    getattr(query, "from").add(all_descendants=True)
+    query.from_.add(all_descendants=True)
     query.select.fields.add(field_path="__name__")
     query.order_by.add(direction=wire.StructuredQuery.ASCENDING).field.field_path = "__name__"
     return any(stored.path not in changed for stored in base.at.stream(path, query))

@@ -1,0 +1,192 @@
+"""The DAG of each migration. Parsing touches neither Firestore nor a Google library."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, Param, get_parsing_context
+
+from firestore_migrations import configuration
+from firestore_migrations.authoring.discovery import Discovered, discover
+from firestore_migrations.authoring.migration import Migration, Step
+from firestore_migrations.errors import AuthoringError
+from firestore_migrations.operators.migration import FirestoreMigrationOperator
+
+_RETRIES = 3
+_RETRY_DELAY = timedelta(seconds=5)
+
+
+def make_dags() -> dict[str, DAG]:
+    """One DAG for every migration that can be used, by DAG id.
+
+    In a worker, which asks for one DAG, only that one is made.
+    """
+    wanted = get_parsing_context().dag_id
+    migrations = _discover().migrations
+    return {
+        migration.dag_id: make_dag(migration)
+        for migration in migrations
+        if wanted is None or wanted == migration.dag_id
+    }
+
+
+def refuse_broken_files() -> None:
+    """Raise if a file of the folder cannot be used; one error names them all.
+
+    Raises:
+        AuthoringError: each file, what is wrong with it, and the remedy.
+    """
+    errors = _discover().errors
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        lines = "\n".join(f"  {type(error).__name__}: {error}" for error in errors)
+        raise AuthoringError(f"{len(errors)} files of {configuration.migrations_folder()} cannot be used:\n{lines}")
+
+
+def make_dag(migration: Migration) -> DAG:
+    """The DAG of one migration: preflight, backup, dry_run, review, apply, verify, finish."""
+    with DAG(
+        dag_id=migration.dag_id,
+        description=migration.description.splitlines()[0],
+        doc_md=_documentation(migration),
+        schedule=None,
+        catchup=False,
+        max_active_runs=1,
+        is_paused_upon_creation=False,  # nothing runs by the clock, and a paused DAG would only queue what people trigger
+        tags=["firestore-migrations", migration.version],
+        params=make_params(),
+        default_args={"retries": _RETRIES, "retry_delay": _RETRY_DELAY},
+    ) as dag:
+
+        def task(phase: str, **kwargs: Any) -> FirestoreMigrationOperator:
+            return FirestoreMigrationOperator(task_id=phase, version=migration.version, phase=phase, **kwargs)
+
+        def by_shard(phase: str) -> Any:
+            partial = FirestoreMigrationOperator.partial(
+                task_id=phase,
+                version=migration.version,
+                phase=phase,
+                map_index_template="{{ task.shard['step'] or 'all' }} {{ task.shard['index'] }}",
+            )
+            return partial.expand(shard=preflight.output)
+
+        preflight = task("preflight")
+        backup, dry_run = by_shard("backup"), by_shard("dry_run")
+        review = task("review")
+        apply = by_shard("apply")
+        verify = task("verify")
+        finish = task("finish")
+        preflight >> backup >> dry_run >> review >> apply >> verify >> finish
+        # As the teardown of preflight it runs whatever happens, after a failure and after a run that was marked failed.
+        finish.as_teardown(setups=preflight, on_failure_fail_dagrun=True)
+    return dag
+
+
+def make_params() -> dict[str, Param]:
+    """The parameters of a run, as the trigger form shows them."""
+    targets = configuration.targets()
+    return {
+        "target": Param(
+            targets[0] if targets else configuration.DEFAULT_TARGET,
+            type="string",
+            minLength=1,
+            title="Target",
+            description="Connection of type `firestore`: the database to migrate.",
+            **({"enum": targets} if targets else {}),
+        ),
+        "mode": Param(
+            "apply",
+            type="string",
+            enum=["apply", "dry_run"],
+            title="Mode",
+            description="`dry_run` ends after the plan and its report; nothing but the audit is written.",
+        ),
+        "direction": Param(
+            "up", type="string", enum=["up", "down"], title="Direction", description="`down` takes the version back."
+        ),
+        "sample": Param(
+            5,
+            type="integer",
+            minimum=0,
+            maximum=1000,
+            title="Samples",
+            description="Changed documents that the report shows, as the target's policy allows.",
+        ),
+        "rollout_percent": Param(
+            100,
+            type="number",
+            exclusiveMinimum=0,
+            maximum=100,
+            section="Rollout",
+            title="Rollout percent",
+            description="How much of the scope to migrate; a later run with more takes the rest.",
+        ),
+        "shards": Param(
+            1,
+            type="integer",
+            minimum=1,
+            maximum=1000,
+            section="Rollout",
+            title="Shards",
+            description="Ranges of document names that are worked on side by side.",
+        ),
+        "batch_size": Param(
+            500,
+            type="integer",
+            minimum=1,
+            maximum=500,
+            section="Rollout",
+            title="Batch size",
+            description="Writes of one atomic commit, its audit record included at 500.",
+        ),
+        "max_writes_per_second": Param(
+            None,
+            type=["null", "number"],
+            minimum=0,
+            section="Limits",
+            title="Writes per second",
+            description="Over all shards. Empty: the target's limit, or Google's 500/50/5 rule. 0: none.",
+        ),
+        "max_failures": Param(
+            "0",
+            type="string",
+            pattern=r"^\d+(\.\d+)?%?$",
+            section="Limits",
+            title="Failures tolerated",
+            description="Documents that may fail before the run stops: a count, or a share of the scanned like `1%`.",
+        ),
+        "budget": Param(
+            None,
+            type=["null", "number"],
+            minimum=0,
+            section="Limits",
+            title="Budget (USD)",
+            description="The plan is refused if the run would cost more. Empty: any price.",
+        ),
+    }
+
+
+def _discover() -> Discovered:
+    return discover(configuration.migrations_folder())
+
+
+def _documentation(migration: Migration) -> str:
+    """What the DAG's page says: the description, the steps, and the source, which Airflow's Code tab does not show."""
+    steps = "\n".join(f"- `{step.name}`: {_scope_of(step)}" for step in migration.steps)
+    return (
+        f"{migration.description}\n\n"
+        f"**Steps**\n\n{steps}\n\n"
+        f"**Checksum** `{migration.checksum}`\n\n"
+        f"**Source** `{migration.path.name}`\n\n```python\n{migration.source.rstrip()}\n```\n"
+    )
+
+
+def _scope_of(step: Step) -> str:
+    if step.scope is None:
+        return "script"
+    kind = "each document of the collection group" if step.scope.group else "each document of"
+    filtered = f", filtered by {len(step.scope.where)} conditions" if step.scope.where else ""
+    checks = f"; checks: {', '.join(f'`{check.__name__}`' for check in step.checks)}" if step.checks else ""
+    return f"{kind} `{step.scope.collection}`{filtered}{checks}"

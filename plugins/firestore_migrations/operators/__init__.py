@@ -1,0 +1,1 @@
+"""Airflow's operator of a migration."""
