@@ -57,7 +57,7 @@ class Aggregation:
         base = self._query._db._base  # noqa: SLF001 -- the script's side of Database
         read_time = base.codec.time(wire.timestamp(base.at.read_time))
         aliases = [alias for _, _, alias in self._wanted]
-        return [[AggregationResult(alias, found[alias], read_time) for alias in aliases]]  # type: ignore[no-untyped-call]
+        return [[AggregationResult(alias, found[alias], read_time) for alias in aliases]]
 
     def stream(self, **tuning: Any) -> Iterator[list[AggregationResult]]:
         """The same, as an iterator."""
@@ -70,14 +70,13 @@ class Aggregation:
 
     def _of_server(self, answer: Answer) -> dict[str, Any]:
         request = _Request()
-        request.structured_query.CopyFrom(answer.query)
         for kind, field, alias in self._wanted:
             aggregation = request.aggregations.add(alias=alias)
             getattr(aggregation, kind).SetInParent()
             if field:
                 getattr(aggregation, kind).field.field_path = field
         values = answer.aggregate(request)
-        return {alias: value.integer_value or value.double_value for alias, value in values.items()}
+        return {alias: value.integer_value or value.double_value for alias, value in values.items()}  # as officially
 
     def _of_documents(self, answer: Answer) -> dict[str, Any]:
         fields = {field for _, field, _ in self._wanted if field}
@@ -95,7 +94,7 @@ class Aggregation:
                     numbers[field].append(getattr(value, kind))
         results = {"count": lambda _: count, "sum": lambda field: _total(numbers[field])}
         results["avg"] = lambda field: sum(numbers[field]) / len(numbers[field]) if numbers[field] else 0.0
-        return {alias: results[kind](field) for kind, field, alias in self._wanted}
+        return {alias: results[kind](field) or 0.0 for kind, field, alias in self._wanted}
 
 
 def _total(numbers: list[float]) -> float:

@@ -51,27 +51,20 @@ class Answer:
         self._layers = (drafts.overlay, base.overlay)  # the upper one first
         selector = query.from_[0]
         collection = f"{parent}/{selector.collection_id}" if parent else selector.collection_id
+        self._is_from_end = is_from_end
         self._is_group = selector.all_descendants
         self._within = f"//{selector.collection_id}" if self._is_group else collection
 
-    @property
-    def query(self) -> Any:
-        """The protobuf query, from whichever end it was asked."""
-        query = wire.StructuredQuery()
-        query.CopyFrom(self.asked.query)
-        query.offset = self._query.offset
-        if self._query.HasField("limit"):
-            query.limit.CopyFrom(self._query.limit)
-        return query
-
     def aggregate(self, request: Any) -> dict[str, Any]:
-        """The server's answer to a `StructuredAggregationQuery` over this query."""
+        """The server's answer to a `StructuredAggregationQuery`, whose query is set to this one."""
+        request.structured_query.CopyFrom(self._query)
         return self._base.at.aggregate(self._parent, request)
 
     @property
     def is_the_servers(self) -> bool:
         """Whether the server's own answer is right as it is."""
-        return not self._is_group and not any(layer.touches(self._within) for layer in self._layers)
+        is_plain = not self._is_group and not self._is_from_end
+        return is_plain and not any(layer.touches(self._within) for layer in self._layers)
 
     def documents(self) -> Iterator[Found]:
         """The documents, in order. What is recorded while they come does not change which come, nor what they hold."""
@@ -146,7 +139,7 @@ class Answer:
         """Ask for what is needed; as long as too little of it was visible, go on behind the last document."""
         visible = fruitless = 0
         while needed is None or visible < needed:
-            page = _PAGE if needed is None else min(_PAGE, (needed - visible) << fruitless)
+            page = _PAGE if needed is None else min(_PAGE, (needed - visible) << max(0, fruitless - 1))
             asked.query.limit.value = page
             answer = list(self._base.at.query(self._parent, asked.query))
             yield from answer

@@ -256,7 +256,7 @@ class _Exact(FieldFilter):
         self.field_path, self.value, self.op_string = filter.field_path, filter.value, filter.op_string
 
     def _to_pb(self) -> Any:
-        message: Any = super()._to_pb()  # type: ignore[no-untyped-call]
+        message: Any = super()._to_pb()
         if isinstance(message, OfficialStructuredQuery.FieldFilter):
             exact = values.encode(self.value, str(self.field_path))
             OfficialStructuredQuery.FieldFilter.pb(message).value.CopyFrom(exact)

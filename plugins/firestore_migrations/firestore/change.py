@@ -116,9 +116,9 @@ def change(
     else:
         write.update_mask.field_paths.extend(sorted(map(api_path, masks)))
         write.current_document.update_time.CopyFrom(stored.update_time)
-    for path in sorted(map(api_path, stamps)):
+    for stamped in sorted(map(api_path, stamps)):
         write.update_transforms.add(
-            field_path=path, set_to_server_value=wire.FieldTransform.ServerValue.REQUEST_TIME
+            field_path=stamped, set_to_server_value=wire.FieldTransform.ServerValue.REQUEST_TIME
         )
     after = wire.Document(name=full_name)
     if stored is not None:

@@ -58,7 +58,7 @@ class Codec:
         """An official client that can only read: its channel refuses everything else."""
         name = f"projects/{project}/databases/{database}"
         if name not in self._clients:
-            client = Client(project=project, database=database, credentials=AnonymousCredentials())  # type: ignore[no-untyped-call]
+            client = Client(project=project, database=database, credentials=AnonymousCredentials())
             transport = FirestoreGrpcTransport(channel=self._reader.channel)
             client._firestore_api_internal = FirestoreClient(transport=transport)  # noqa: SLF001 -- there is no public way
             client._emulator_host = self._reader.address.emulator_host  # noqa: SLF001

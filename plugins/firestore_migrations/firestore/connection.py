@@ -12,13 +12,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from firestore_migrations.errors import ConfigurationError, Unavailable, WriteRefused
 from firestore_migrations.firestore import wire
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 SERVICE = "/google.firestore.v1.Firestore/"
 READING = frozenset(
@@ -49,7 +52,6 @@ _CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2000),
     ("grpc.use_local_subchannel_pool", 1),
 ]
@@ -98,10 +100,10 @@ class Address:
         from google.auth.transport.grpc import secure_authorized_channel
         from google.auth.transport.requests import Request
 
-        return secure_authorized_channel(chosen(), Request(), _GOOGLE, options=_CHANNEL_OPTIONS)  # type: ignore[no-untyped-call]
+        return secure_authorized_channel(chosen(), Request(), _GOOGLE, options=_CHANNEL_OPTIONS)
 
 
-class _ReadingOnly(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):  # type: ignore[misc]
+class _ReadingOnly(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
     """Refuses, before it is sent, every RPC that is not known to read."""
 
     def _pass(self, proceed: Any, details: Any, request: Any) -> Any:
@@ -117,7 +119,7 @@ class _ReadingOnly(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInter
     intercept_unary_stream = _pass
 
 
-class _NoStreams(grpc.StreamUnaryClientInterceptor, grpc.StreamStreamClientInterceptor):  # type: ignore[misc]
+class _NoStreams(grpc.StreamUnaryClientInterceptor, grpc.StreamStreamClientInterceptor):
     """Refuses RPCs with a stream of requests: `Write` is one, and reading needs none."""
 
     def _refuse(self, _proceed: Any, details: Any, _requests: Any) -> Any:
@@ -165,7 +167,7 @@ class Reader:
         if "channel" in self.__dict__:
             self.channel.close()
 
-    def __enter__(self) -> Reader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -227,7 +229,7 @@ class Reader:
                     )
             return found, at
 
-        return patiently(attempt, "read documents")
+        return patiently(attempt, "read documents")  # type: ignore[no-any-return]
 
 
 class Writer(Reader):

@@ -99,7 +99,7 @@ class Document(MutableMapping[str, Any]):
 
     def __contains__(self, name: object) -> bool:
         if name in self._touched:
-            return self._touched[name] is not _GONE  # type: ignore[index]
+            return self._touched[name] is not _GONE
         return self._stored is not None and isinstance(name, str) and name in self._stored.fields
 
     def __iter__(self) -> Iterator[str]:

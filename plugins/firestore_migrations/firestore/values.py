@@ -67,7 +67,7 @@ def decode(value: Any, reference: Reference) -> Any:
 def _decode_timestamp(value: Any, _: Reference) -> DatetimeWithNanoseconds:
     stamp = value.timestamp_value
     at = _EPOCH + timedelta(seconds=stamp.seconds)
-    return DatetimeWithNanoseconds(  # type: ignore[no-untyped-call]
+    return DatetimeWithNanoseconds(
         at.year, at.month, at.day, at.hour, at.minute, at.second, nanosecond=stamp.nanos, tzinfo=timezone.utc
     )
 

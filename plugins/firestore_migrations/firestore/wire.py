@@ -55,7 +55,7 @@ def _slim_messages() -> dict[str, Any]:
     def message(name: str, *fields: tuple[int, str, int, int, str | None]) -> None:
         proto = file.message_type.add(name=name)
         for number, field, kind, label, type_name in fields:
-            proto.field.add(name=field, number=number, type=kind, label=label, type_name=type_name)  # type: ignore[arg-type]
+            proto.field.add(name=field, number=number, type=kind, label=label, type_name=type_name)
 
     one, many = _FIELD.LABEL_OPTIONAL, _FIELD.LABEL_REPEATED
     text, raw, message_kind = _FIELD.TYPE_STRING, _FIELD.TYPE_BYTES, _FIELD.TYPE_MESSAGE
@@ -75,7 +75,7 @@ def _slim_messages() -> dict[str, Any]:
     message("CommitAnswer", (2, "commit_time", message_kind, one, _TIMESTAMP))
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(Timestamp.DESCRIPTOR.file.serialized_pb)
-    pool.Add(file)  # type: ignore[no-untyped-call]
+    pool.Add(file)
     return message_factory.GetMessageClassesForFiles([file.name], pool)
 
 

@@ -61,11 +61,11 @@ class Audit:
 
     def versions(self) -> dict[str, dict[str, Any]]:
         """The audit document of every version that has one."""
-        return {name: entry.data for name, entry in self._ledger.list(ROOT) if name != "_lease"}
+        return {name: entry.data for name, entry in self._ledger.entries(ROOT) if name != "_lease"}
 
     def runs(self, version: str) -> dict[str, dict[str, Any]]:
         """The audit document of every run of a version, oldest first."""
-        runs = {name: entry.data for name, entry in self._ledger.list(f"{ROOT}/{version}/runs")}
+        runs = {name: entry.data for name, entry in self._ledger.entries(f"{ROOT}/{version}/runs")}
         return dict(sorted(runs.items(), key=lambda item: item[1]["started_at"]))
 
     def run(self, run: Run) -> dict[str, Any] | None:
@@ -84,21 +84,21 @@ class Audit:
                 drift=entry.data.get("drift", ""),
                 commit_time=entry.update_time,
             )
-            for name, entry in self._ledger.list(f"{ROOT}/{version}/runs/{run_id}/batches")
+            for name, entry in self._ledger.entries(f"{ROOT}/{version}/runs/{run_id}/batches")
         ]
 
     def has_batches(self, run: Run) -> bool:
         """Whether a run has committed anything yet."""
-        return next(self._ledger.list(f"{run.path}/batches"), None) is not None
+        return next(self._ledger.entries(f"{run.path}/batches"), None) is not None
 
     def failures(self, run: Run) -> list[dict[str, Any]]:
         """Every open failure of a run."""
-        entries = [entry.data for _, entry in self._ledger.list(f"{run.path}/failures")]
+        entries = [entry.data for _, entry in self._ledger.entries(f"{run.path}/failures")]
         return [data for data in entries if data["state"] == "open"]
 
     def events(self, version: str, run_id: str) -> list[dict[str, Any]]:
         """What happened in a run, oldest first."""
-        return [entry.data for _, entry in self._ledger.list(f"{ROOT}/{version}/runs/{run_id}/events")]
+        return [entry.data for _, entry in self._ledger.entries(f"{ROOT}/{version}/runs/{run_id}/events")]
 
     def begin(self, run: Run, read_time: int | None) -> None:
         """Create the run's audit document, unless it is there."""
@@ -215,7 +215,7 @@ class Audit:
         writes = self.failure_writes(run, failures)
         writes += [
             self._ledger.change(f"{run.path}/failures/{name}", {"state": "redriven"}, entry)
-            for name, entry in self._ledger.list(f"{run.path}/failures")
+            for name, entry in self._ledger.entries(f"{run.path}/failures")
             if entry.data["path"] not in names and entry.data["state"] == "open"
         ]
         for first in range(0, len(writes), 200):

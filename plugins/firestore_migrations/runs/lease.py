@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from firestore_migrations.errors import LeaseHeld
 from firestore_migrations.runs.ledger import Conflict, Ledger
@@ -47,7 +48,7 @@ class Lease:
         while True:
             asked = self._clock()
             (entry,), now = self._ledger.get(PATH)
-            data = {"holder": "", "fence": 0} if entry is None else entry.data
+            data: dict[str, Any] = {"holder": "", "fence": 0} if entry is None else entry.data
             is_ours = data["holder"] == self._holder
             if data["holder"] and not is_ours and data["expires_at"] > instant(now):
                 raise LeaseHeld(

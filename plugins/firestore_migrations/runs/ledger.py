@@ -49,7 +49,7 @@ class Ledger:
         found, at = self._reader.get(paths)
         return [self._entry(found[path]) for path in paths], at
 
-    def list(self, collection: str) -> Iterator[tuple[str, Entry]]:
+    def entries(self, collection: str) -> Iterator[tuple[str, Entry]]:
         """The id and entry of each document of a collection, in the order of ids."""
         parent, _, name = collection.rpartition("/")
         full_parent = f"{self._reader.address.name}/documents" + (f"/{parent}" if parent else "")

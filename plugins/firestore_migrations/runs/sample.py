@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from firestore_migrations.firestore import wire
-from firestore_migrations.firestore.change import api_path, applied, same
-from firestore_migrations.firestore.values import decode
+from firestore_migrations.firestore.change import api_path, applied
+from firestore_migrations.firestore.values import decode, same
 from firestore_migrations.runs.committed import Part, batches_of
 from firestore_migrations.runs.plan import Row, collection_of
 from firestore_migrations.runs.run import NONE, SHAPES
