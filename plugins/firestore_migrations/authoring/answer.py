@@ -80,7 +80,7 @@ class Answer:
         if laid_over:
             found = merge(found, laid_over, key=self._key)
         for path, source in islice(found, skipped, needed):
-            yield path, source if type(source) is wire.Stored else self._selected(source)
+            yield path, self._selected(source)
 
     def _hidden(self) -> Callable[[str], bool]:
         """Whether a stored document has no place in the answer, as of now."""
@@ -126,7 +126,7 @@ class Answer:
                 at_beginning = False
             if select is None:
                 self._base.remember(stored)
-            yield self._projected(stored) if select is None and self._query.HasField("select") else stored
+            yield stored
         if at_beginning:
             self._remember_prefix(question, last_hidden)
 
@@ -161,9 +161,9 @@ class Answer:
         is_raw = type(source) is wire.Stored and not self.asked.is_by_name
         return self.asked.key(path, wire.Document.FromString(source.raw) if is_raw else source)
 
-    def _selected(self, document: Any) -> Any:
-        return projected(document, self._query.select) if self._query.HasField("select") else document
-
-    def _projected(self, stored: wire.Stored) -> wire.Stored:
-        document = projected(wire.Document.FromString(stored.raw), self._query.select)
-        return stored._replace(raw=document.SerializeToString())
+    def _selected(self, source: Any) -> Any:
+        """The selected fields alone; where documents come by name, the server has selected them already."""
+        is_raw = type(source) is wire.Stored
+        if not self._query.HasField("select") or (is_raw and self.asked.is_by_name):
+            return source
+        return projected(wire.Document.FromString(source.raw) if is_raw else source, self._query.select)

@@ -19,7 +19,7 @@ from google.cloud.firestore_v1.types import StructuredQuery as OfficialStructure
 from firestore_migrations.authoring.answer import Answer
 from firestore_migrations.authoring.reference import Reference, Snapshot, reference, refuse_options
 from firestore_migrations.errors import DocumentError
-from firestore_migrations.firestore import values
+from firestore_migrations.firestore import values, wire
 from firestore_migrations.firestore.scope import AUDIT_COLLECTION
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from firestore_migrations.authoring.database import Database
 
 __all__ = ["Collection", "Query", "collections", "group"]
+
+
+_OF_A_LIST = {"in", "not-in", "array_contains_any"}
 
 
 class Query:
@@ -258,8 +261,13 @@ class _Exact(FieldFilter):
     def _to_pb(self) -> Any:
         message: Any = super()._to_pb()
         if isinstance(message, OfficialStructuredQuery.FieldFilter):
-            exact = values.encode(self.value, str(self.field_path))
-            OfficialStructuredQuery.FieldFilter.pb(message).value.CopyFrom(exact)
+            exact = OfficialStructuredQuery.FieldFilter.pb(message).value
+            path = str(self.field_path)
+            if self.op_string in _OF_A_LIST:  # which, unlike a field, may hold arrays
+                items = [values.encode(item, path) for item in self.value]
+                exact.CopyFrom(wire.Value(array_value=wire.ArrayValue(values=items)))
+            else:
+                exact.CopyFrom(values.encode(self.value, path))
         return message
 
 

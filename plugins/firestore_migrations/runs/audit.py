@@ -203,7 +203,7 @@ class Audit:
         """The writes that record failures; recording one again changes nothing."""
         return [
             self._ledger.put(
-                f"{run.path}/failures/{hashlib.sha256(failure.path.encode()).hexdigest()[:32]}",
+                f"{run.path}/failures/{_failure_id(failure.path, failure.step)}",
                 {**failure._asdict(), "state": "open"},
             )
             for failure in failures
@@ -211,15 +211,19 @@ class Audit:
 
     def record_failures(self, run: Run, failures: Iterable[Failure]) -> None:
         """Record exactly these as the open failures of a plan; those of an earlier plan of the run are settled."""
-        names = {failure.path for failure in failures}
+        names = {_failure_id(failure.path, failure.step) for failure in failures}
         writes = self.failure_writes(run, failures)
         writes += [
             self._ledger.change(f"{run.path}/failures/{name}", {"state": "redriven"}, entry)
             for name, entry in self._ledger.entries(f"{run.path}/failures")
-            if entry.data["path"] not in names and entry.data["state"] == "open"
+            if name not in names and entry.data["state"] == "open"
         ]
         for first in range(0, len(writes), 200):
             self._ledger.commit_again(writes[first : first + 200])
+
+
+def _failure_id(path: str, step: str) -> str:
+    return hashlib.sha256(f"{step}\0{path}".encode()).hexdigest()[:32]
 
 
 def _version_fields(run: Run, before: str, after: str, version: Entry | None, now: datetime) -> dict[str, Any]:

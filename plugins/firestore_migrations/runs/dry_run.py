@@ -82,7 +82,7 @@ def _chunks(run: Run, shard: int, course: Course, base: Base, audit: Audit) -> I
         yield from rollback.plan(run, audit, course.undoes, read_snapshot(folder, snapshot), base.codec)
         return
     step = run.step(course.shards[shard].step)
-    planner = Planner(step, base, instant(course.now))
+    planner = Planner(step, base, instant(course.now), run.version)
     if step.is_script:
         planned = planner.plan_script()
         yield planned, base.at.reads

@@ -77,12 +77,22 @@ class Lease:
         """How many seconds the next commit may take; renews the lease when less than two thirds of it are left.
 
         Raises:
-            LeaseHeld: another run has taken it over.
+            LeaseHeld: another run has taken it over, even if it gave it back since; or this run has ended.
         """
         with self._lock:
             if self._until - self._clock() < SECONDS * 2 / 3:
-                self.acquire()
+                self._renew()
             return min(_COMMIT_SECONDS, self._until - self._clock() - _MARGIN)
+
+    def _renew(self) -> None:
+        (entry,), _ = self._ledger.get(PATH)
+        if entry is None or entry.data["holder"] != self._holder or entry.data["fence"] != self.fence:
+            raise LeaseHeld(
+                f"Run {self._holder} lost the target while it was writing: its lease ran out, or the run was ended.",
+                "Nothing more was sent. Look with `firestore-migrations status`, then clear `apply` to go on.",
+                holder="" if entry is None else entry.data["holder"],
+            )
+        self.acquire()
 
     def release(self) -> None:
         """Give the lease back if it is ours; safe to repeat."""

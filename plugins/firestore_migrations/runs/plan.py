@@ -21,6 +21,8 @@ from firestore_migrations.runs.segments import Segment, SegmentWriter, read_grou
 from firestore_migrations.runs.storage import Folder
 
 _BYTES_FOR_RECORD = 64 * 1024
+NO_ROWS = "none"
+"""Stands for the rows of a batch of which nothing was left to write."""
 _SCHEMA = pa.schema(
     [
         ("row", pa.int64()),
@@ -76,6 +78,7 @@ class Plan:
         operations: rows by operation.
         collections: rows by collection, ids of documents replaced by `*`, and operation.
         rows: all of them.
+        batches: into which they are cut.
         reads: documents read while planning, besides the snapshot.
         digest: SHA-256 over path, operation and write of every row.
         writes_others: whether a row writes another document than the step was called with.
@@ -89,6 +92,7 @@ class Plan:
     operations: dict[str, int] = field(default_factory=dict)
     collections: dict[str, dict[str, int]] = field(default_factory=dict)
     rows: int = 0
+    batches: int = 0
     reads: int = 0
     digest: str = ""
     writes_others: bool = False
@@ -128,7 +132,7 @@ class PlanWriter:
         self._operations: Counter[str] = Counter()
         self._collections: dict[str, Counter[str]] = {}
         self._writes_others = False
-        self._next = 0
+        self._next = self._batches = 0
 
     def add(self, row: Row) -> None:
         """Add a row; it gets the next number."""
@@ -151,6 +155,7 @@ class PlanWriter:
             operations=dict(self._operations),
             collections={name: dict(counts) for name, counts in sorted(self._collections.items())},
             rows=self._next,
+            batches=self._batches,
             digest=self._digest.hexdigest(),
             writes_others=self._writes_others,
             segments=tuple(self._segments.close()),
@@ -161,6 +166,7 @@ class PlanWriter:
 
     def _cut(self) -> None:
         self._segments.add(self._batch)
+        self._batches += bool(self._batch)
         self._batch = []
         self._batch_bytes = 0
 
@@ -188,6 +194,8 @@ def read_batches(folder: Folder, plan: Plan, first_row: int = 0) -> Iterator[Bat
 
 def write_rows(folder: Folder, rows: Sequence[Row]) -> str:
     """Keep rows that were planned anew while applying; the name that is returned tells their contents too."""
+    if not rows:
+        return NO_ROWS
     digest = hashlib.sha256(b"".join(row.write for row in rows)).hexdigest()[:16]
     writer = SegmentWriter(folder / digest, _SCHEMA)
     writer.add(rows)
@@ -197,6 +205,8 @@ def write_rows(folder: Folder, rows: Sequence[Row]) -> str:
 
 def read_rows(folder: Folder, name: str) -> list[Row]:
     """The rows that were kept under a name, checked against it."""
+    if name == NO_ROWS:
+        return []
     digest, _, sha256 = name.partition(":")
     if not sha256:
         raise StorageError(f"{name!r} does not name kept rows.", "The audit was altered by hand; restore it.")

@@ -63,10 +63,12 @@ class Planner:
         step: whose transform is run.
         base: the database at the read time.
         now: what `db.now` gives.
+        version: the step's; automatic ids are made from it, so that no two versions give the same.
     """
 
-    def __init__(self, step: Step, base: Base, now: datetime) -> None:
+    def __init__(self, step: Step, base: Base, now: datetime, version: str) -> None:
         self._step = step
+        self._version = version
         self._base = base
         self._now = now
         self._stamp = wire.Value(timestamp_value=now).timestamp_value
@@ -84,11 +86,8 @@ class Planner:
         calls = [call for stored in documents if (call := self._call(stored, planned))]
         self._base.fetch(path for call in calls for path in call.drafts.waiting)
         for call in calls:
-            try:
-                changes = list(call.drafts.changes())
-            except FirestoreMigrationsError as error:
-                self._raise_if_not_the_documents(error)
-                planned.failures.append(self._failure(call.stored.path, error))
+            changes = self._settled(call, planned)
+            if changes is None:
                 continue
             rows = [self._row(call, *change, planned) for change in changes]
             kept = [row for row in rows if row is not None]
@@ -110,7 +109,7 @@ class Planner:
         if not self._step.idempotent:
             return
         failed = {failure.path for failure in planned.failures}
-        second = Planner(self._step, self._base.over(planned.after), self._now + LATER)
+        second = Planner(self._step, self._base.over(planned.after), self._now + LATER, self._version)
         second._planned_elsewhere = self._planned_elsewhere
         for stored in documents:
             if stored.path in failed:
@@ -122,9 +121,7 @@ class Planner:
             if not self._is_in_scope(document):
                 continue
             again = Planned()
-            call = second._call(stored, again, document)
-            changes = [] if call is None else list(call.drafts.changes())
-            for path, _, change in changes:
+            for path, _, change in second._changes(stored, again, document):
                 if not (change.operation == CREATED and hash(path) in self._planned_elsewhere):
                     raise _not_idempotent(self._step, path, change.fields)
             if again.failures:
@@ -143,7 +140,7 @@ class Planner:
             PlanError: the script raised.
             NotIdempotent: the second time changes something.
         """
-        drafts = Drafts(self._base, self._stamp)
+        drafts = self._drafts(self._base)
         self._run_script(drafts, self._base, self._now)
         planned = Planned()
         for path, stored, change in sorted(drafts.changes(), key=lambda item: name_key(item[0])):
@@ -152,7 +149,7 @@ class Planner:
         planned.unchanged = len(drafts.paths) - len(planned.rows)
         if self._step.idempotent:
             over = self._base.over(planned.after)
-            again = Drafts(over, self._stamp)
+            again = self._drafts(over)
             self._run_script(again, over, self._now + LATER)
             for path, _, change in again.changes():
                 raise _not_idempotent(self._step, path, change.fields)
@@ -161,7 +158,7 @@ class Planner:
     def check(self, stored: Stored) -> Iterator[Failure]:
         """Run the author's checks on a document; yield those that it does not pass."""
         for check in self._step.checks:
-            drafts = Drafts(self._base, self._stamp)
+            drafts = self._drafts(self._base)
             document = drafts.own(stored.path, wire.Document.FromString(stored.raw))
             try:
                 check(document, Database(drafts, self._base, self._now))
@@ -174,11 +171,14 @@ class Planner:
         """Run a script's checks, which get `db` alone."""
         for check in self._step.checks:
             try:
-                check(Database(Drafts(self._base, self._stamp), self._base, self._now))
+                check(Database(self._drafts(self._base), self._base, self._now))
             except Skipped:
                 continue
             except (Exception, Failed) as error:  # noqa: BLE001 -- a check may raise anything
                 yield Failure("", check.__name__, _describe(error))
+
+    def _drafts(self, base: Base) -> Drafts:
+        return Drafts(base, self._stamp, f"{self._version}/{self._step.name}")
 
     def _is_in_scope(self, document: Any) -> bool:
         return all(filters.matches(condition, document.fields) for condition in self._conditions)
@@ -186,7 +186,7 @@ class Planner:
     def _call(self, stored: Stored, planned: Planned, document: Any = None) -> _Call | None:
         """Call the transform; note a failure or an unchanged document, or return what it recorded."""
         proto = wire.Document.FromString(stored.raw) if document is None else document
-        drafts = Drafts(self._base, self._stamp)
+        drafts = self._drafts(self._base)
         own = drafts.own(stored.path, proto)
         try:
             self._step.transform(own, Database(drafts, self._base, self._now))
@@ -198,6 +198,20 @@ class Planner:
         else:
             return _Call(stored, proto, drafts)
         return None
+
+    def _settled(self, call: _Call, planned: Planned) -> list[tuple[str, Any, Change]] | None:
+        """What a call comes to; None where one of its writes is impossible, which is noted."""
+        try:
+            return list(call.drafts.changes())
+        except FirestoreMigrationsError as error:
+            self._raise_if_not_the_documents(error)
+            planned.failures.append(self._failure(call.stored.path, error))
+            return None
+
+    def _changes(self, stored: Stored, planned: Planned, document: Any) -> list[tuple[str, Any, Change]]:
+        """What one call of the transform on a document comes to; failures are noted."""
+        call = self._call(stored, planned, document)
+        return [] if call is None else self._settled(call, planned) or []
 
     def _row(self, call: _Call, path: str, stored: Any, change: Change, planned: Planned) -> Row | None:
         """The row of a change; None where another document's row already does the same."""

@@ -111,7 +111,7 @@ class Replanner:
         self, row: Row, source: Stored, point: PointInTime, new: dict[int, Row], failures: list[Failure]
     ) -> None:
         now = instant(course_of(self._run).now)
-        planner = Planner(self._run.step(row.step), Base(point, self._codec), now)
+        planner = Planner(self._run.step(row.step), Base(point, self._codec), now, self._run.version)
         if not planner.matches(source):
             return
         planned = planner.plan([source])

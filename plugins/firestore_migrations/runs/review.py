@@ -89,7 +89,7 @@ def estimate(run: Run, plans: list[Plan]) -> Usage:
     """What the whole run will use: counted for backup and plan, foreseen for apply and verify."""
     operations = counts_of(plans)
     scanned = sum(snapshot.documents for i in range(len(plans)) if (snapshot := find_snapshot(_snapshot(run, i))))
-    batches = sum(-(-plan.rows // run.options.rows_per_batch) for plan in plans)
+    batches = sum(plan.batches for plan in plans)
     verify_reads = scanned if not run.is_down else operations["scanned"]
     return Usage(
         reads=scanned + sum(plan.reads for plan in plans) + verify_reads,

@@ -49,7 +49,7 @@ class Folder:
                 with (self.root / name).open("wb") as file:  # an object store shows the object when it is complete
                     file.write(data)
             else:
-                local.mkdir(parents=True, exist_ok=True, mode=0o700)
+                _make_private(local)
                 temporary = local / f".{name}.{uuid.uuid4().hex}"
                 try:
                     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -118,3 +118,10 @@ class Folder:
         if getattr(self.root, "protocol", "") not in _LOCAL:
             return None
         return Path(getattr(self.root, "path", self.root))
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder and those above it that are missing, each for its owner alone; `parents=True` would not."""
+    if not folder.is_dir():
+        _make_private(folder.parent)
+        folder.mkdir(exist_ok=True, mode=0o700)

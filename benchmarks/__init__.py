@@ -1,0 +1,1 @@
+"""Benchmarks: what a migration costs a document, beside the least that it could cost."""
