@@ -14,14 +14,14 @@ import time
 from collections import Counter, deque
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timezone
 from itertools import islice
 from typing import Any
 
 import grpc
 from google.cloud.firestore_v1.types import CommitRequest, RunQueryRequest, RunQueryResponse
 
-from demo.recoup_data import Fields, GeoPoint, Reference, documents
+from demo.recoup_data import TODAY, Fields, GeoPoint, Reference, documents
 
 _COMMIT = CommitRequest.pb()
 _QUERY = RunQueryRequest.pb()
@@ -40,9 +40,7 @@ class Database:
         self._metadata = (("authorization", "Bearer owner"), ("google-cloud-resource-prefix", self.name))
         service = "/google.firestore.v1.Firestore"
         self._commit = channel.unary_unary(f"{service}/Commit", _COMMIT.SerializeToString, lambda data: data)
-        self._query = channel.unary_stream(
-            f"{service}/RunQuery", _QUERY.SerializeToString, _QUERY_RESPONSE.FromString
-        )
+        self._query = channel.unary_stream(f"{service}/RunQuery", _QUERY.SerializeToString, _QUERY_RESPONSE.FromString)
 
     def begin_commit(self, batch: list[tuple[str, Fields]]) -> Any:
         """Send the documents, each to replace what was at its path, as one commit; gives a future."""
@@ -107,7 +105,14 @@ def connect(host: str, project: str, database: str) -> Iterator[Database]:
         yield Database(channel, project, database)
 
 
-def seed(host: str, project: str, database: str = "(default)", scale: float = 1.0) -> dict[str, int]:
+def seed(
+    host: str,
+    project: str,
+    database: str = "(default)",
+    scale: float = 1.0,
+    *,
+    today: datetime = TODAY,
+) -> dict[str, int]:
     """Write the data set; the number of documents by collection id.
 
     Safe to run again: each document is replaced whole. Documents that are not of the set stay.
@@ -117,10 +122,11 @@ def seed(host: str, project: str, database: str = "(default)", scale: float = 1.
         project: any name; the emulator makes the project.
         database: any name but for the default one.
         scale: the share of the full set (1.0 is about 28,400 documents).
+        today: midnight, in UTC, of the day the data is of; the same day gives the same data.
     """
     counts: Counter[str] = Counter()
     with connect(host, project, database) as target:
-        remaining = documents(scale)
+        remaining = documents(scale, today)
         under_way: deque[Any] = deque()
         while batch := list(islice(remaining, 500)):
             counts.update(path.split("/")[-2] for path, _ in batch)
@@ -130,6 +136,11 @@ def seed(host: str, project: str, database: str = "(default)", scale: float = 1.
         for commit in under_way:
             commit.result()
     return dict(counts)
+
+
+def this_day() -> datetime:
+    """Midnight, in UTC, of the present day: with it, invoices are as overdue as a migration's clock finds them."""
+    return datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def fingerprint(
@@ -192,23 +203,19 @@ def is_empty(host: str, project: str, database: str = "(default)") -> bool:
 
 def main() -> None:
     """Seed the emulator that the arguments name, and say what was written."""
-    parser = argparse.ArgumentParser(
-        prog="python -m demo.recoup", description="Write Recoup's data to an emulator."
-    )
+    parser = argparse.ArgumentParser(prog="python -m demo.recoup", description="Write Recoup's data to an emulator.")
     parser.add_argument("--host", default="127.0.0.1:8080", help="the emulator (default: %(default)s)")
     parser.add_argument("--project", default="demo-recoup", help="the project (default: %(default)s)")
     parser.add_argument("--database", default="(default)", help="the database (default: %(default)s)")
     parser.add_argument("--scale", type=float, default=1.0, help="the share of the full set (default: 1.0)")
-    parser.add_argument(
-        "--if-empty", action="store_true", help="do nothing where there are documents already"
-    )
+    parser.add_argument("--if-empty", action="store_true", help="do nothing where there are documents already")
     options = parser.parse_args()
     place = f"{options.project}/{options.database} at {options.host}"
     if options.if_empty and not is_empty(options.host, options.project, options.database):
         print(f"{place} has documents already; nothing was written.")
         return
     started = time.monotonic()
-    counts = seed(options.host, options.project, options.database, options.scale)
+    counts = seed(options.host, options.project, options.database, options.scale, today=this_day())
     written = ", ".join(f"{count:,} {collection}" for collection, count in counts.items())
     print(f"Wrote {written} to {place} in {time.monotonic() - started:.1f} s.")
 

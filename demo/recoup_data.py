@@ -17,7 +17,7 @@ T = TypeVar("T")
 Fields = dict[str, Any]
 
 TODAY = datetime(2026, 1, 1, tzinfo=timezone.utc)
-"""The day the data is of: an invoice is overdue when it was due before it, whenever the data is written."""
+"""The day the data is of, unless another is asked for: an invoice is overdue when it was due before it."""
 
 COUNTS = {"users": 5_000, "clients": 3_000, "invoices": 20_000, "reminders": 400}
 """Ordinary documents at scale 1, by collection id."""
@@ -26,9 +26,7 @@ _FOUNDED = datetime(2019, 3, 4, tzinfo=timezone.utc)
 _FOUNDING_ENDS = datetime(2020, 6, 1, tzinfo=timezone.utc)
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _TIERS = ("free",) * 55 + ("starter",) * 22 + ("professional",) * 14 + ("business",) * 6 + ("enterprise",) * 3
-_FIRST = (
-    "Ada Amara Ben Carlos Chen Dana Elif Emma Farid Grace Hana Ines Ivan Jonas Kofi Lena Liam Maya Noor Olga"
-)
+_FIRST = "Ada Amara Ben Carlos Chen Dana Elif Emma Farid Grace Hana Ines Ivan Jonas Kofi Lena Liam Maya Noor Olga"
 _LAST = "Ahmed Becker Costa Dubois Eriksson Fischer García Haddad Ivanova Jensen Kim Lindqvist Müller Okafor"
 _TRADE = "Bakery Carpentry Consulting Design Electric Film Gardens Joinery Legal Logistics Media Translations"
 _TAGS = ("beta", "newsletter", "partner", "referral", "vip", "webinar-2024")
@@ -73,12 +71,13 @@ class GeoPoint:
 
 
 class Draw:
-    """Draws from one seeded sequence.
+    """Draws from one seeded sequence, for data of one day.
 
     Only `random()` is used: it is the one method that Python promises to be the same in every version.
     """
 
-    def __init__(self, seed: int = 20260101) -> None:
+    def __init__(self, today: datetime, seed: int = 20260101) -> None:
+        self.today = today
         self.random = Random(seed).random
 
     def chance(self, share: float) -> bool:
@@ -110,13 +109,14 @@ class Draw:
         return {name: value for name, value in fields.items() if not self.chance(gaps.get(name, 0.0))}
 
 
-def documents(scale: float = 1.0) -> Iterator[tuple[str, Fields]]:
-    """Every document as (path, fields); the same ones, in the same order, for the same scale.
+def documents(scale: float = 1.0, today: datetime = TODAY) -> Iterator[tuple[str, Fields]]:
+    """Every document as (path, fields); the same ones, in the same order, for the same scale and day.
 
     Args:
         scale: the share of `COUNTS` to make; the awkward documents always come too.
+        today: midnight, in UTC, of the day the data is of.
     """
-    draw = Draw()
+    draw = Draw(today)
     size = {collection: max(1, int(count * scale)) for collection, count in COUNTS.items()}
     users = {draw.document_id(): _user(draw, number) for number in range(size["users"])}
     yield from ((f"users/{uid}", user) for uid, user in users.items())
@@ -127,22 +127,20 @@ def documents(scale: float = 1.0) -> Iterator[tuple[str, Fields]]:
     for number in range(size["invoices"]):
         client_id, client = draw.pick(clients)
         invoice_id = draw.document_id()
-        invoice = _invoice(
-            draw, number, client_id, client["ownerId"], users[client["ownerId"]].get("currency")
-        )
+        invoice = _invoice(draw, number, client_id, client["ownerId"], users[client["ownerId"]].get("currency"))
         if invoice["status"] == "overdue":
             unpaid.append((invoice_id, invoice))
         yield f"invoices/{invoice_id}", invoice
     for _ in range(size["reminders"] if unpaid else 0):
         invoice_id, invoice = draw.pick(unpaid)
         yield f"users/{invoice['userId']}/reminders/{draw.document_id()}", _reminder(draw, invoice_id)
-    yield from awkward_documents()
+    yield from awkward_documents(today)
 
 
 def _user(draw: Draw, number: int) -> Fields:
     first, tier = draw.word(_FIRST), draw.pick(_TIERS)
     country, currency, *_ = draw.pick(_PLACES)
-    created = draw.instant(_FOUNDED, TODAY)
+    created = draw.instant(_FOUNDED, draw.today)
     user: Fields = {
         "email": f"{first.lower()}.{number}@example.com",
         "displayName": f"{first} {draw.word(_LAST)}",
@@ -169,18 +167,16 @@ def _client(draw: Draw, owner: str) -> Fields:
         "email": f"accounts.{draw.below(100_000)}@{trade.lower()}.example.com",
         "ownerId": owner,
         "address": {"street": f"{1 + draw.below(180)} {family} Street", "city": city, "country": country},
-        "createdAt": draw.instant(_FOUNDED, TODAY),
+        "createdAt": draw.instant(_FOUNDED, draw.today),
     }
     if draw.chance(0.4):
-        client["location"] = GeoPoint(
-            round(latitude + draw.random() / 10, 5), round(longitude + draw.random() / 10, 5)
-        )
+        client["location"] = GeoPoint(round(latitude + draw.random() / 10, 5), round(longitude + draw.random() / 10, 5))
     return draw.forget(client, _CLIENT_GAPS)
 
 
 def _invoice(draw: Draw, number: int, client_id: str, owner: str, currency: str | None) -> Fields:
     # The square makes recent invoices the more frequent: Recoup grows.
-    issued = TODAY - timedelta(minutes=int(2 * 365 * 24 * 60 * draw.random() * draw.random()))
+    issued = draw.today - timedelta(minutes=int(2 * 365 * 24 * 60 * draw.random() * draw.random()))
     due = (issued + timedelta(days=draw.pick((14, 30, 30, 60)))).replace(hour=0, minute=0)
     lines: list[Fields] = [
         {
@@ -204,17 +200,17 @@ def _invoice(draw: Draw, number: int, client_id: str, owner: str, currency: str 
     if status != "draft":
         invoice["issuedAt"] = issued
     if status == "paid":
-        invoice["paidAt"] = min(draw.instant(issued, due + timedelta(days=12)), TODAY)
+        invoice["paidAt"] = min(draw.instant(issued, due + timedelta(days=12)), draw.today)
     if draw.chance(0.3):
         invoice["client"] = Reference(f"clients/{client_id}")
     return draw.forget(invoice, _INVOICE_GAPS)
 
 
 def _status(draw: Draw, due: datetime) -> str:
-    if due >= TODAY:
+    if due >= draw.today:
         return draw.pick(("draft", "paid", "paid", "sent", "sent", "sent"))
     # The longer ago it was due, the likelier it has been paid. Some overdue ones the app has not marked yet.
-    if draw.chance(12 / (14 + (TODAY - due).days)):
+    if draw.chance(12 / (14 + (draw.today - due).days)):
         return "overdue" if draw.chance(0.9) else "sent"
     return "paid"
 
@@ -224,19 +220,19 @@ def _reminder(draw: Draw, invoice_id: str) -> Fields:
         "invoiceId": invoice_id,
         "channel": "sms" if draw.chance(0.2) else "email",
         "template": draw.pick(("friendly", "second-notice", "last-notice")),
-        "sentAt": draw.instant(TODAY - timedelta(days=40), TODAY),
+        "sentAt": draw.instant(draw.today - timedelta(days=40), draw.today),
     }
 
 
-def awkward_documents() -> Iterator[tuple[str, Fields]]:
+def awkward_documents(today: datetime = TODAY) -> Iterator[tuple[str, Fields]]:
     """Documents of the kinds that tools damage: what Firestore may hold, a careless copy loses.
 
     Numeric and emoji ids, fractions of a second before 1970, NaN, -0.0, integers past 2**53, bytes, empty
     maps, keys with dots, nulls, a reference into another project, and a document with no fields at all.
     """
     before_1970 = datetime(1969, 12, 31, 23, 59, 58, 999_999, tzinfo=timezone.utc)
-    paid = {"status": "paid", "paidAt": TODAY, "currency": "EUR"}
-    yield "users/👩‍🚀", {"displayName": "Zoë 👩‍🚀", "subscriptionTier": "business", "createdAt": TODAY}
+    paid = {"status": "paid", "paidAt": today, "currency": "EUR"}
+    yield "users/👩‍🚀", {"displayName": "Zoë 👩‍🚀", "subscriptionTier": "business", "createdAt": today}
     yield "users/__id42__", {"email": "datastore@example.com", "subscriptionTier": "professional", "tags": []}
     yield "users/1001", {"subscriptionTier": "business", "foundingMember": True, "dateOfBirth": before_1970}
     yield (

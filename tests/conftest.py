@@ -5,8 +5,11 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import hypothesis
@@ -20,7 +23,11 @@ GIVEN_HOST = os.environ.pop(HOST_VARIABLE, None)
 # Importing Airflow makes its home, with a configuration and a database: never the person's own.
 AIRFLOW_HOME = tempfile.mkdtemp(prefix="airflow-")
 atexit.register(shutil.rmtree, AIRFLOW_HOME, ignore_errors=True)
-os.environ.update(AIRFLOW_HOME=AIRFLOW_HOME, AIRFLOW__CORE__LOAD_EXAMPLES="False")
+os.environ.update(
+    AIRFLOW_HOME=AIRFLOW_HOME,
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__CORE__DAGS_FOLDER=str(Path(__file__).parent.parent / "dags"),
+)
 
 # The emulator and a shared machine set the pace, not the code under test.
 hypothesis.settings.register_profile("emulator", deadline=None)
@@ -36,6 +43,16 @@ def emulator() -> Iterator[Emulator]:
         running = start()
     with running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def airflow_home() -> Path:
+    """The AIRFLOW_HOME of the whole run, with a database; its DAGs folder is this repository's, and nobody has parsed it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "airflow", "db", "migrate"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return Path(AIRFLOW_HOME)
 
 
 @pytest.fixture

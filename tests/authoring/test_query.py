@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from google.api_core.exceptions import GoogleAPICallError
 from google.cloud.firestore import And, DocumentReference, FieldFilter, GeoPoint, Or, Query
-from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import firestore_migrations as ours
@@ -40,12 +40,16 @@ FILTERS = st.one_of(
         st.lists(COMPARABLE, min_size=1, max_size=3, unique_by=repr),
     ),
 )
-TREES = st.recursive(
-    FILTERS, lambda inner: st.builds(lambda kind, parts: kind(parts), st.sampled_from([And, Or]), st.lists(inner, min_size=2, max_size=3)), max_leaves=4
-)  # fmt: skip
-ORDERS = st.lists(
-    st.tuples(st.sampled_from(FIELDS), st.sampled_from(["ASCENDING", "DESCENDING"])), max_size=2, unique_by=lambda o: o[0]
-)  # fmt: skip
+COMPOSITES = st.sampled_from([And, Or])
+
+
+def composed(inner: Any) -> Any:
+    return st.builds(lambda kind, parts: kind(parts), COMPOSITES, st.lists(inner, min_size=2, max_size=3))
+
+
+TREES = st.recursive(FILTERS, composed, max_leaves=4)
+DIRECTIONS = st.sampled_from(["ASCENDING", "DESCENDING"])
+ORDERS = st.lists(st.tuples(st.sampled_from(FIELDS), DIRECTIONS), max_size=2, unique_by=lambda order: order[0])
 CURSORS = st.sampled_from(["start_at", "start_after", "end_at", "end_before"])
 
 
@@ -78,8 +82,7 @@ def built(root: Any, calls: list[tuple[str, Any]]) -> Any:
             query = query.order_by(argument[0], direction=argument[1])
         elif name == "cursor":
             snapshot = root.document(argument[1]).get()
-            assume(snapshot.exists)
-            query = getattr(query, argument[0])(snapshot)
+            query = getattr(query, argument[0])(snapshot) if snapshot.exists else query
         else:
             query = getattr(query, name)(argument)
     return query
@@ -102,7 +105,7 @@ def fill(client: Any, documents: dict[str, Any]) -> None:
     batch.commit()
 
 
-SLOW = settings(max_examples=int(__import__("os").environ.get("EX","120")), phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+SLOW = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @SLOW
@@ -114,8 +117,8 @@ def test_queries_answer_as_the_official_client_does(emulator, documents: Any, as
     db = database(emulator.host, project)
     for calls in asked:
         expected = answers(client.collection("c"), calls)
-        assume(expected != "refused")
-        assert answers(db.collection("c"), calls) == expected
+        if expected != "refused":
+            assert answers(db.collection("c"), calls) == expected
 
 
 WRITES = st.lists(

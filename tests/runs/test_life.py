@@ -176,7 +176,7 @@ def test_a_scope_is_exactly_its_documents(world: World, name: str, shards: int) 
     assert life.results["finish"]["counts"]["scanned"] == len(expected)
 
 
-@pytest.mark.parametrize("group", ["runs", "events", "batches", "failures", "_migrations"])
+@pytest.mark.parametrize("group", ["runs", "events", "batches", "failures"])
 @pytest.mark.parametrize("shards", [1, 3])
 def test_a_group_never_matches_the_audit(world: World, group: str, shards: int) -> None:
     @each_document("warm")

@@ -92,7 +92,7 @@ class Aggregation:
                 kind = value.WhichOneof("value_type")
                 if kind in {"integer_value", "double_value"}:
                     numbers[field].append(getattr(value, kind))
-        results = {"count": lambda _: count, "sum": lambda field: _total(numbers[field])}
+        results: dict[str, Any] = {"count": lambda _: count, "sum": lambda field: _total(numbers[field])}
         results["avg"] = lambda field: sum(numbers[field]) / len(numbers[field]) if numbers[field] else 0.0
         return {alias: results[kind](field) or 0.0 for kind, field, alias in self._wanted}
 

@@ -1,14 +1,12 @@
 """Answers: what a query finds in the database as it will be after what was planned and recorded so far.
 
-The server answers at the run's read time. Its documents that were changed since are taken out, and come back at the place
-where their new fields put them, if the query still finds them.
+The server answers at the run's read time. Its documents that were changed since are taken out, and come back at the
+place where their new fields put them, if the query still finds them.
 
-With a limit, the server may have to be asked again for as many as were taken out, behind the last one that it gave. Where
-an answer begins with documents that were all taken out, that is remembered: a script that takes the next hundred old
-documents until there are none asks for each of them twice, not once for every hundred before it.
+With a limit, the server may have to be asked again for as many as were taken out, behind the last one that it gave.
+Where an answer begins with documents that were all taken out, that is remembered: a script that takes the next hundred
+old documents until there are none asks for each of them twice, not once for every hundred before it.
 """
-
-# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
 
 from __future__ import annotations
 
@@ -86,9 +84,7 @@ class Answer:
         """Whether a stored document has no place in the answer, as of now."""
         moments = [(layer, layer.position()) for layer in self._layers]
         audit = f"{AUDIT_COLLECTION}/"
-        return lambda path: (
-            path.startswith(audit) or any(layer.hides(path, moment) for layer, moment in moments)
-        )
+        return lambda path: path.startswith(audit) or any(layer.hides(path, moment) for layer, moment in moments)
 
     def _laid_over(self, needed: int | None) -> list[Found]:
         """The changed documents that the query finds, as they are now."""
@@ -111,11 +107,7 @@ class Answer:
         select = self._query.select if asked.is_by_name and self._query.HasField("select") else None
         if select is not None:
             asked.query.select.CopyFrom(select)
-        answers = (
-            self._streamed(asked)
-            if needed is None and asked.is_by_name
-            else self._paged(asked, needed, hidden)
-        )
+        answers = self._streamed(asked) if needed is None and asked.is_by_name else self._paged(asked, needed, hidden)
         at_beginning, last_hidden = True, None
         for stored in answers:
             if hidden(stored.path):
@@ -133,9 +125,7 @@ class Answer:
     def _streamed(self, asked: Asked) -> Iterator[wire.Stored]:
         return self._base.at.stream(self._parent, asked.query)
 
-    def _paged(
-        self, asked: Asked, needed: int | None, hidden: Callable[[str], bool]
-    ) -> Iterator[wire.Stored]:
+    def _paged(self, asked: Asked, needed: int | None, hidden: Callable[[str], bool]) -> Iterator[wire.Stored]:
         """Ask for what is needed; as long as too little of it was visible, go on behind the last document."""
         visible = fruitless = 0
         while needed is None or visible < needed:

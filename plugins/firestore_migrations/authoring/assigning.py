@@ -9,6 +9,7 @@ server's time alone waits for the server.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from google.cloud.firestore_v1.field_path import FieldPath
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from firestore_migrations.firestore.document import Document
 
 Path = tuple[str, ...]
+_PLAIN = {str, int, float, bool, bytes, type(None), datetime}
 
 
 def field_path(name: Any) -> Path:
@@ -55,16 +57,16 @@ def merge(document: Document, data: Mapping[str, Any], only: Iterable[Any] | Non
             _put(document, path, value, codec)
         return
     for path in map(field_path, only):
-        value: Any = data
+        chosen: Any = data
         for name in path:
-            if not isinstance(value, Mapping) or name not in value:
+            if not isinstance(chosen, Mapping) or name not in chosen:
                 raise DocumentError(
                     f"The data to merge into {document.path} has no field {api_path(path)}, which is to be merged.",
                     "Name only fields of the data in merge=[...].",
                     path=document.path,
                 )
-            value = value[name]
-        _put(document, path, value, codec)
+            chosen = chosen[name]
+        _put(document, path, chosen, codec)
 
 
 def update(document: Document, data: Mapping[str, Any], codec: Codec) -> None:
@@ -113,6 +115,8 @@ def _put(document: Document, path: Path, value: Any, codec: Codec) -> None:
 
 def _standing_alone(value: Any, path: Path, codec: Codec) -> Any:
     """A value that replaces whatever there was: its sentinels start from nothing."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, Mapping):
         return {name: _standing_alone(item, (*path, name), codec) for name, item in value.items()}
     if codec.is_delete(value):

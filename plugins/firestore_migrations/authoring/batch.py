@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from firestore_migrations.authoring.database import Database
 
 
@@ -25,7 +27,7 @@ class Batch:
     def __len__(self) -> int:
         return len(self._writes)
 
-    def __enter__(self) -> Batch:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -34,9 +36,7 @@ class Batch:
         if kind is None:
             self.commit()
 
-    def set(
-        self, reference: Any, document_data: Mapping[str, Any], merge: bool | Iterable[str] = False
-    ) -> None:  # noqa: FBT001, FBT002 -- as the official client
+    def set(self, reference: Any, document_data: Mapping[str, Any], merge: bool | Iterable[str] = False) -> None:
         """Add a write of a whole document, or with `merge` of the fields that are named."""
         from firestore_migrations.authoring.database import copied
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from firestore_migrations.errors import DocumentError
 
 if TYPE_CHECKING:
-    from firestore_migrations.authoring.drafts import Base, Drafts
     from firestore_migrations.authoring.batch import Batch, BulkWriter
-    from firestore_migrations.authoring.query import Collection, Query
+    from firestore_migrations.authoring.collection import Collection
+    from firestore_migrations.authoring.drafts import Base, Drafts
+    from firestore_migrations.authoring.query import Query
     from firestore_migrations.authoring.reference import Reference, Snapshot
     from firestore_migrations.firestore.document import Document
 
@@ -55,7 +56,7 @@ class Database:
 
         self._drafts.record(self._checked(path), play, if_missing=True)
 
-    def set(self, path: str, data: Mapping[str, Any], merge: bool | Iterable[str] = False) -> None:  # noqa: FBT001, FBT002 -- as the official client
+    def set(self, path: str, data: Mapping[str, Any], merge: bool | Iterable[str] = False) -> None:
         """Give a document exactly these fields; with `merge`, change only the fields that are named.
 
         `merge` may also list the field paths of the data that count.
@@ -112,7 +113,7 @@ class Database:
 
     def collection(self, *path: str) -> Collection:
         """A collection, to stream, query, or take documents from."""
-        from firestore_migrations.authoring.query import Collection
+        from firestore_migrations.authoring.collection import Collection
 
         return Collection(self, "/".join(path))
 
@@ -124,7 +125,7 @@ class Database:
 
     def collections(self) -> Iterator[Collection]:
         """The database's top-level collections, the audit trail aside."""
-        from firestore_migrations.authoring.query import collections
+        from firestore_migrations.authoring.collection import collections
 
         return collections(self, "")
 

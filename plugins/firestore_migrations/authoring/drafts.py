@@ -1,16 +1,14 @@
 """Drafts: the documents that one call of a step touches, and what they become.
 
-Recording is lazy. A write to a document that nobody has read yet waits in a list; the planner then reads the documents of
-many calls at once, plays the lists, and asks each draft for its change.
+Recording is lazy. A write to a document that nobody has read yet waits in a list; the planner then reads the documents
+of many calls at once, plays the lists, and asks each draft for its change.
 """
-
-# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections import Counter
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -24,6 +22,8 @@ from firestore_migrations.firestore.point_in_time import PointInTime
 from firestore_migrations.firestore.scope import AUDIT_COLLECTION
 
 Recorded = Callable[[Document], None]
+_RESERVED = re.compile("__.+__", re.DOTALL)
+_NUMERIC = re.compile("__id(0|-?[1-9][0-9]*)__")
 _REMEMBERED_DOCUMENTS = 20_000
 _REMEMBERED_BYTES = 64 * 1024 * 1024
 
@@ -105,10 +105,10 @@ class Drafts:
         self._base = base
         self._stamp = stamp
         self._salt = salt
-        self._automatic: Counter[str] = Counter()
+        self._automatic: dict[str, int] = {}
         self._log: list[str] = []
         self._own: list[str] = []
-        self.overlay = Overlay(self._log, self.after, self._fetch_waiting, self._own)
+        self._overlay: Overlay | None = None
         self._documents: dict[str, Document] = {}
         self._waiting: dict[str, list[Recorded]] = {}
         self._handed_out: list[Document] = []
@@ -149,9 +149,16 @@ class Drafts:
 
     def automatic_id(self, collection: str) -> str:
         """The next id for a document that the author gives none; the same ids whenever the same call is made."""
-        self._automatic[collection] += 1
-        seed = "\0".join([self._salt, *self._own, collection, str(self._automatic[collection])])
+        number = self._automatic[collection] = self._automatic.get(collection, 0) + 1
+        seed = "\0".join([self._salt, *self._own, collection, str(number)])
         return base64.b32encode(hashlib.sha256(seed.encode()).digest()).decode()[:20]
+
+    @property
+    def overlay(self) -> Overlay:
+        """What queries must know of the drafts."""
+        if self._overlay is None:
+            self._overlay = Overlay(self._log, self.after, self._fetch_waiting, self._own)
+        return self._overlay
 
     def after(self, path: str) -> Any:
         """The protobuf document that a draft has become; None where it is missing."""
@@ -229,26 +236,17 @@ def checked_path(path: Any, codec: Codec) -> str:
                 "Name it by its path.",
             )
     if not isinstance(path, str):
-        raise DocumentError(
-            f"A document is named by its path, not by {type(path).__name__}.", 'Like "users/abc".'
-        )
+        raise DocumentError(f"A document is named by its path, not by {type(path).__name__}.", 'Like "users/abc".')
     segments = path.split("/")
     if len(segments) % 2 or not all(segments):
         raise DocumentError(
             f"{path!r} is not the path of a document.", "It has an even number of segments, like 'users/abc'."
         )
     for segment in segments:
-        if segment in {".", ".."} or (
-            segment.startswith("__")
-            and segment.endswith("__")
-            and not segment[4:-2].lstrip("-").isdigit()
-            and len(segment) > 4
-        ):
+        if segment in {".", ".."} or (_RESERVED.fullmatch(segment) and not _NUMERIC.fullmatch(segment)):
             raise DocumentError(f"{path!r} has the reserved id {segment!r}.", "Choose another id.")
         if len(segment.encode()) > 1500:
             raise DocumentError("A document id is longer than 1,500 bytes.", "Shorten it.")
     if segments[0] == AUDIT_COLLECTION:
-        raise DocumentError(
-            f"{path!r} belongs to the audit trail; a migration cannot change it.", "Leave it alone."
-        )
+        raise DocumentError(f"{path!r} belongs to the audit trail; a migration cannot change it.", "Leave it alone.")
     return path

@@ -1,7 +1,5 @@
 """Listings: the names of documents and collections, after what was planned and recorded so far."""
 
-# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -48,12 +46,7 @@ def listed_collections(drafts: Drafts, base: Base, parent: str) -> Iterator[str]
 def _changed_below(drafts: Drafts, base: Base, prefix: str) -> list[str]:
     """The changed documents below a path, those that the change leaves as they are included."""
     below = f"{prefix}/" if prefix else ""
-    paths = {
-        path
-        for overlay in (drafts.overlay, base.overlay)
-        for path in overlay.paths()
-        if path.startswith(below)
-    }
+    paths = {path for overlay in (drafts.overlay, base.overlay) for path in overlay.paths() if path.startswith(below)}
     drafts.fetch(paths)
     return sorted(paths, key=name_key)
 

@@ -15,8 +15,8 @@ from firestore_migrations.firestore import values, wire
 from firestore_migrations.firestore.query import projected
 
 if TYPE_CHECKING:
+    from firestore_migrations.authoring.collection import Collection
     from firestore_migrations.authoring.database import Database
-    from firestore_migrations.authoring.query import Collection
 
 _TUNING = {"retry", "timeout"}
 _REMEDIES = {
@@ -26,7 +26,7 @@ _REMEDIES = {
 }
 
 
-class Reference(DocumentReference):
+class Reference(DocumentReference):  # type: ignore[misc]
     """A document of the target; equal to the official reference of the same document, and stored like one.
 
     Args:
@@ -50,9 +50,7 @@ class Reference(DocumentReference):
         refuse_options(tuning)
         return next(get_all(self._db, [self], field_paths))
 
-    def set(
-        self, document_data: Mapping[str, Any], merge: bool | Iterable[str] = False, **tuning: Any
-    ) -> None:  # noqa: FBT001, FBT002 -- as the official client
+    def set(self, document_data: Mapping[str, Any], merge: bool | Iterable[str] = False, **tuning: Any) -> None:
         """Record these fields as the whole document, or with `merge` only as those that are named."""
         refuse_options(tuning)
         self._db.set(self.path, document_data, merge)
@@ -88,7 +86,7 @@ class Reference(DocumentReference):
 
     def collections(self, page_size: int | None = None, **tuning: Any) -> Iterator[Collection]:  # noqa: ARG002
         """The collections under this document."""
-        from firestore_migrations.authoring.query import collections
+        from firestore_migrations.authoring.collection import collections
 
         refuse_options(tuning)
         return collections(self._db, self.path)
@@ -99,7 +97,7 @@ class Reference(DocumentReference):
         return self._db.collection(*self._path[:-1])
 
 
-class Snapshot(DocumentSnapshot[Any]):
+class Snapshot(DocumentSnapshot[Any]):  # type: ignore[misc]
     """A document as a script read it, in the official snapshot's shape; decoded when it is asked for, and exactly.
 
     Args:
@@ -108,9 +106,7 @@ class Snapshot(DocumentSnapshot[Any]):
         source: the protobuf document or the stored one; None where it is missing.
     """
 
-    def __init__(
-        self, db: Database, path: str, source: Any
-    ) -> None:  # the official constructor would copy all data
+    def __init__(self, db: Database, path: str, source: Any) -> None:  # the official constructor would copy all data
         self._db = db
         self._source = source
         self._reference = reference(db, path)
@@ -200,6 +196,4 @@ def refuse_options(options: Mapping[str, Any]) -> None:
     """
     for name, value in options.items():
         if name not in _TUNING and value is not None:
-            raise DocumentError(
-                f"A migration's db does not take {name}=.", _REMEDIES.get(name, "Leave it out.")
-            )
+            raise DocumentError(f"A migration's db does not take {name}=.", _REMEDIES.get(name, "Leave it out."))

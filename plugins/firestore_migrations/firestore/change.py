@@ -152,6 +152,19 @@ def applied(stored: Any | None, write: Any) -> Any | None:
     return after
 
 
+def is_still_held(write: Any, document: Any | None) -> bool:
+    """Whether a document holds anything that a write gave it, or lacks anything that the write took away."""
+    if write.WhichOneof("operation") == "delete" or document is None:
+        return document is None and write.WhichOneof("operation") == "delete"
+    paths = [FieldPathParser.from_api_repr(text).parts for text in write.update_mask.field_paths]
+    for path in paths or [(name,) for name in write.update.fields]:
+        given, held = _take(write.update.fields, path), _take(document.fields, path)
+        if given is held is None or (given is not None and held is not None and same(given, held)):
+            return True
+    stamps = [FieldPathParser.from_api_repr(transform.field_path).parts for transform in write.update_transforms]
+    return any(_take(document.fields, path) is not None for path in stamps)
+
+
 def same_fields(one: Any | None, other: Any | None) -> bool:
     """Whether two documents, or two missing ones, have the same contents, byte for byte."""
     if one is None or other is None:

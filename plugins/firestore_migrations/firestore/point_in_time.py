@@ -1,7 +1,5 @@
 """The database at one read time: what a plan reads besides its snapshot."""
 
-# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
-
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
@@ -13,6 +11,9 @@ from firestore_migrations.firestore.connection import Reader, patiently
 from firestore_migrations.firestore.scope import Scope
 
 _NAMES_PER_REQUEST = 500
+_AGGREGATIONS = 5
+"""The most that one request may have."""
+_COUNT = "_documents"
 
 
 class PointInTime:
@@ -61,7 +62,9 @@ class PointInTime:
             yield stored
 
     def aggregate(self, parent: str, aggregation: Any) -> dict[str, Any]:
-        """The protobuf values, by alias, of a `StructuredAggregationQuery`; counted as one read."""
+        """The protobuf values, by alias, of a `StructuredAggregationQuery`; a read for every thousand documents."""
+        if len(aggregation.aggregations) < _AGGREGATIONS:
+            aggregation.aggregations.add(alias=_COUNT).count.SetInParent()
         request = wire.RunAggregationQueryRequest(
             parent=self._resource(parent),
             structured_aggregation_query=aggregation,
@@ -77,7 +80,8 @@ class PointInTime:
             return values
 
         values: dict[str, Any] = patiently(attempt, "aggregate a query")
-        self.reads += 1
+        documents = values.pop(_COUNT).integer_value if _COUNT in values else 0
+        self.reads += max(1, -(-documents // 1000))
         return values
 
     def collection_ids(self, parent: str) -> Iterator[str]:

@@ -20,17 +20,24 @@ from typing import Any
 
 import grpc
 
-from firestore_migrations.errors import CommitError, ConfigurationError, TooManyFailures, Unavailable
+from firestore_migrations.errors import (
+    CommitError,
+    ConfigurationError,
+    IllegalTransition,
+    TooManyFailures,
+    Unavailable,
+)
 from firestore_migrations.firestore.connection import Reader, Writer, is_transient
 from firestore_migrations.firestore.ramp import Ramp
 from firestore_migrations.runs import status
-from firestore_migrations.runs.audit import Audit
-from firestore_migrations.runs.committed import Part, batches_of, parts_of
+from firestore_migrations.runs.audit import NO_COUNTS, Audit
+from firestore_migrations.runs.committed import Part, batches_of, joined_digest, parts_of, plan_of
 from firestore_migrations.runs.lease import Lease
 from firestore_migrations.runs.ledger import MOVED, Ledger
 from firestore_migrations.runs.plan import Batch, write_rows
 from firestore_migrations.runs.replan import Content, Replanner
-from firestore_migrations.runs.run import Run
+from firestore_migrations.runs.rollback import CONFLICT
+from firestore_migrations.runs.run import APPLY, Run
 
 _IN_FLIGHT = 3
 _MOST_MOVES = 5
@@ -68,6 +75,7 @@ def apply(run: Run, shard: int) -> dict[str, Any]:
         shard, batches, writes, drifted, conflicts, failed and reads.
 
     Raises:
+        IllegalTransition: the plan is not the reviewed one, or the run may not write; nothing was sent.
         LeaseHeld: another run has taken the target over; nothing more was sent.
         TooManyFailures: more documents failed than are tolerated; the run can be resumed.
         Unavailable: the server does not answer; the run can be resumed.
@@ -76,11 +84,25 @@ def apply(run: Run, shard: int) -> dict[str, Any]:
     if part is None:
         raise ConfigurationError(f"The plan of run {run.id} was not reviewed.", "Clear the task `review`.")
     with Writer(run.target.address) as writer, Reader(run.target.address) as reader:
+        _refuse_another_plan(run, Audit(Ledger(writer)), part)
         applier = Applier(run, writer, reader)
         applier.begin()
         applied = applier.send(part)
     run.folder.write_json(f"apply-{shard:04d}.json", asdict(applied))
     return {"shard": shard, **asdict(applied)}
+
+
+def _refuse_another_plan(run: Run, audit: Audit, part: Part) -> None:
+    """What was reviewed is what is written: refuse a plan that the review refused, or that was made after it."""
+    reviewed = (audit.run(run) or {}).get("plan_digest")
+    digests = run.folder.read_json("review.json")["digests"]
+    if run.options.mode != APPLY or joined_digest(digests) != reviewed or plan_of(run.folder, part).digest != digests[part.shard]:
+        raise IllegalTransition(
+            f"Run {run.id} has no reviewed plan that may be applied: it is a dry run, its review did not pass, or it was "
+            "planned again afterwards.",
+            "Clear the task `review`, or trigger a new run in mode apply.",
+            run=run.id,
+        )
 
 
 class Applier:
@@ -106,8 +128,8 @@ class Applier:
         run = self._run
         self._lease.acquire()
         state = status.ROLLING_BACK if run.is_down else status.APPLYING
-        data = self._audit.run(run)
-        if data is not None and data["state"] in (status.PLANNED, status.AWAITING_APPROVAL, status.PAUSED, status.FAILED):
+        data = self._audit.run(run) or {"state": status.PENDING}
+        if data["state"] not in (state, status.APPLIED, status.VERIFIED, status.ROLLED_BACK):
             self._audit.record(run, "apply", "began to write", state, error=None)
         limit = run.options.max_writes_per_second
         if limit is None:
@@ -120,8 +142,8 @@ class Applier:
         run = self._run
         records = {record.rows: record for record in self._audit.batches(run.version, run.id)}
         total = Applied()
-        scanned = self._audit.run(run) or {}
-        allowed = run.options.allowed_failures(scanned.get("counts", {}).get("scanned", 0))
+        allowed = run.options.allowed_failures((self._audit.run(run) or {"counts": NO_COUNTS})["counts"]["scanned"])
+        failed = sum(not failure["error"].startswith(CONFLICT) for failure in self._audit.failures(run))
 
         def unsent() -> Iterator[Batch]:
             nonlocal total
@@ -134,12 +156,13 @@ class Applier:
 
         for applied in self._in_flight(part.shard, unsent()):
             total += applied
-            if total.failed > allowed:
+            failed += applied.failed
+            if failed > allowed:
                 raise TooManyFailures(
-                    f"{total.failed} documents of {run.version} cannot be written, more than max_failures="
+                    f"{failed} documents of {run.version} cannot be written, more than max_failures="
                     f"{run.options.max_failures}; they are listed in {run.path}/failures.",
                     "Mend the migration or raise max_failures, then clear `apply`: it goes on where it stopped.",
-                    failed=total.failed,
+                    failed=failed,
                 )
         return total
 

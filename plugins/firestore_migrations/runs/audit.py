@@ -233,14 +233,14 @@ def _version_fields(run: Run, before: str, after: str, version: Entry | None, no
         return {}
     if run.options.mode != APPLY and old not in (status.PENDING, status.PLANNED):
         return {}
-    state = _version_state(run, before, after, old)
-    if version is not None and state == old and after not in (status.VERIFIED, status.ROLLED_BACK):
-        return {}
     percent = 0 if version is None else version.data["rollout_percent"]
     if after == status.VERIFIED:
         percent = max(percent, run.options.rollout_percent)
     elif after == status.ROLLED_BACK:
         percent = 0
+    state = _version_state(run, before, after, old, percent)
+    if version is not None and state == old and after not in (status.VERIFIED, status.ROLLED_BACK):
+        return {}
     return {
         **_identity(run.migration),
         "state": state,
@@ -251,9 +251,9 @@ def _version_fields(run: Run, before: str, after: str, version: Entry | None, no
     }
 
 
-def _version_state(run: Run, before: str, after: str, old: str) -> str:
+def _version_state(run: Run, before: str, after: str, old: str, percent: float) -> str:
     if after == status.VERIFIED:
-        return status.VERIFIED if run.options.rollout_percent >= 100 else status.PARTIAL
+        return status.VERIFIED if percent >= 100 else status.PARTIAL
     if after in (status.APPLYING, status.PAUSED, status.APPLIED, status.ROLLING_BACK, status.ROLLED_BACK):
         return after
     if after == status.FAILED and before in status.WRITING | {status.APPLIED, status.VERIFIED, status.ROLLED_BACK}:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -28,12 +29,22 @@ class Part(NamedTuple):
     shard: int
     first_row: int
 
+    @property
+    def is_residue(self) -> bool:
+        """Whether verify made it, not the dry run."""
+        return self.name.startswith("residue/")
+
 
 class Committed(NamedTuple):
     """A row that was committed, and when, in microseconds: the update time of its document."""
 
     row: Row
     commit_time: int
+
+
+def joined_digest(digests: Iterable[str]) -> str:
+    """The digest of a whole plan, from those of its shards."""
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def parts_of(folder: Folder) -> list[Part]:
@@ -77,14 +88,21 @@ def operations(folder: Folder, records: Iterable[BatchRecord]) -> Counter[str]:
     return total
 
 
-def committed_rows(folder: Folder, records: Iterable[BatchRecord]) -> Iterator[Committed]:
+def committed_rows(
+    folder: Folder, records: Iterable[BatchRecord], parts: Iterable[Part] | None = None
+) -> Iterator[Committed]:
     """Yield every row that a run has committed, as it was committed, in the order of rows.
+
+    Args:
+        folder: the run's.
+        records: of its batches.
+        parts: those of its plans that count; None for all.
 
     Raises:
         StorageError: a plan or kept rows are missing or altered.
     """
     by_rows = {record.rows: record for record in records}
-    for part in parts_of(folder):
+    for part in parts_of(folder) if parts is None else parts:
         for batch in batches_of(folder, part):
             record = by_rows.get(batch.rows)
             if record is None:

@@ -269,10 +269,10 @@ def row_of(source: str, step: str, path: str, stored: Any, change: Change, befor
 
 def _not_idempotent(step: Step, path: str, fields: Sequence[str]) -> NotIdempotent:
     what = f"fields {', '.join(fields)}" if fields else "the whole document"
+    declare = "; or declare idempotent=False, and each document is changed exactly once a run"
     return NotIdempotent(
         f"Step {step.name!r} is not idempotent: run again on its own result, it would change {path} again ({what}).",
-        "Guard the write, so that a document in the new shape is left alone; "
-        "or declare idempotent=False, and each document is changed exactly once a run.",
+        f"Guard the write, so that a document in the new shape is left alone{'' if step.is_script else declare}.",
         step=step.name,
         path=path,
         fields=tuple(fields),

@@ -21,7 +21,7 @@ from firestore_migrations.runs import status
 from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.lease import Lease
 from firestore_migrations.runs.ledger import Ledger
-from firestore_migrations.runs.run import APPLY, Run, microseconds
+from firestore_migrations.runs.run import APPLY, Run, instant, microseconds
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,8 @@ def preflight(run: Run) -> list[dict[str, Any]]:
             course = _new_course(run, audit, writer)
             run.folder.write_json("run.json", asdict(course))
         audit.begin(run, course.read_time)
+        if (audit.run(run) or {}).get("read_time") is None:
+            audit.record(run, "preflight", "passed the gates", read_time=instant(course.read_time), error=None)
     return [asdict(shard) for shard in course.shards]
 
 
@@ -151,6 +153,7 @@ def check_gates(run: Run, audit: Audit) -> None:
             f"{run.version} is pending behind versions that are applied:",
             "Roll those back, or give this migration the next free version.",
         )
+    _refuse_a_second_time(run, audit)
     if state in status.DONE:
         if versions[run.version]["checksum"] != run.migration.checksum:
             raise ChecksumChanged(
@@ -158,12 +161,29 @@ def check_gates(run: Run, audit: Audit) -> None:
                 "Take the edit back and write a new version with `firestore-migrations new`.",
                 version=run.version,
             )
-        if not run.migration.is_idempotent:
-            raise Refused(
-                f"{run.version} is applied to {run.target.name} and declares idempotent=False: it would apply twice.",
-                f"Take it back first with `firestore-migrations rollback {run.version}`.",
-                version=run.version,
-            )
+
+
+def _refuse_a_second_time(run: Run, audit: Audit) -> None:
+    """A step that is not idempotent changes each document once: no second run, and no part of the scope first."""
+    if run.migration.is_idempotent:
+        return
+    if run.options.rollout_percent < 100:
+        raise Refused(
+            f"{run.version} declares idempotent=False, so it cannot be rolled out in parts: the rest would come to "
+            "documents that were changed before.",
+            "Run it at 100 %, or guard its writes and drop idempotent=False.",
+            version=run.version,
+        )
+    others = [run_id for run_id in committed_runs(run, audit) if run_id != run.id]
+    if others:
+        raise Refused(
+            f"{run.version} declares idempotent=False, and its run {others[0]} has written to {run.target.name}: it would "
+            "apply twice.",
+            f"Go on with that run by clearing its failed task, or take it back with "
+            f"`firestore-migrations rollback {run.version}`.",
+            version=run.version,
+            run=others[0],
+        )
 
 
 def committed_runs(run: Run, audit: Audit) -> tuple[str, ...]:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from typing import Any
 
@@ -15,7 +14,7 @@ from firestore_migrations.errors import ConfigurationError, OverBudget, TooManyF
 from firestore_migrations.firestore.connection import Writer
 from firestore_migrations.runs import status
 from firestore_migrations.runs.audit import NO_COUNTS, Audit, Failure
-from firestore_migrations.runs.committed import Part, batches_of
+from firestore_migrations.runs.committed import Part, batches_of, joined_digest
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.plan import Plan, find_plan
 from firestore_migrations.runs.preflight import course_of
@@ -42,7 +41,7 @@ def review(run: Run) -> dict[str, Any]:
     for shard, plan in zip(shards, plans, strict=True):
         parts.append(Part(f"plan/{shard.index:04d}", shard.index, first_row))
         first_row += plan.rows
-    digest = hashlib.sha256("".join(plan.digest for plan in plans).encode()).hexdigest()
+    digest = joined_digest(plan.digest for plan in plans)
     counts = counts_of(plans)
     failures = [Failure(*failure) for plan in plans for failure in plan.failures]
     usage = estimate(run, plans)
@@ -57,7 +56,7 @@ def review(run: Run) -> dict[str, Any]:
         "price": run.prices.of(usage),
         "seconds": round(seconds(run, first_row)),
     }
-    run.folder.write_json("review.json", {**result, "parts": parts})
+    run.folder.write_json("review.json", {**result, "parts": parts, "digests": [plan.digest for plan in plans]})
     run.folder.write("report.md", report(run, result, plans, parts, failures).encode())
     with Writer(run.target.address) as writer:
         audit = Audit(Ledger(writer))

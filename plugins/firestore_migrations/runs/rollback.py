@@ -13,7 +13,7 @@ from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from firestore_migrations.firestore import wire
-from firestore_migrations.firestore.change import Change, applied, change, deletion, same_fields
+from firestore_migrations.firestore.change import DELETED, Change, applied, change, deletion, is_still_held, same_fields
 from firestore_migrations.firestore.codec import Codec
 from firestore_migrations.firestore.point_in_time import PointInTime
 from firestore_migrations.firestore.wire import Stored
@@ -28,11 +28,19 @@ CONFLICT = "conflict"
 
 
 class Undo(NamedTuple):
-    """What the runs that are taken back did to one document: its first row, its last one, and when that was committed."""
+    """What the runs that are taken back did to one document.
+
+    Attributes:
+        first: the row whose before-image it goes back to.
+        last: the row that was committed last.
+        commit_time: when that was.
+        was_edited: whether somebody edited it between the two, and built on what the first had written.
+    """
 
     first: Row
     last: Row
     commit_time: int
+    was_edited: bool = False
 
 
 def present_documents(run: Run, audit: Audit, undoes: Iterable[str], at: PointInTime) -> Iterator[Stored]:
@@ -75,6 +83,8 @@ def _plan_one(undo: Undo, stored: Stored | None, codec: Codec, planned: Planned)
     before = None if undo.first.before is None else wire.Document.FromString(undo.first.before)
     if same_fields(now, before):
         planned.unchanged += 1
+    elif undo.was_edited:
+        planned.failures.append(Failure(path, step, f"{CONFLICT}: changed between the runs; left alone"))
     elif _is_as_left(undo, now):
         inverse = _inverse(codec.full_name(path), now, before)
         raw = None if stored is None else stored.raw
@@ -120,5 +130,19 @@ def _joined(committed: Iterable[Committed]) -> dict[str, Undo]:
     undos: dict[str, Undo] = {}
     for row, commit_time in committed:
         earlier = undos.get(row.path)
-        undos[row.path] = Undo(earlier.first if earlier else row, row, commit_time)
+        undos[row.path] = Undo(row, row, commit_time) if earlier is None else _continued(earlier, row, commit_time)
     return undos
+
+
+def _continued(earlier: Undo, row: Row, commit_time: int) -> Undo:
+    """What a further row makes of what was done before.
+
+    Where the document is as the row before left it, they are one. Where somebody wrote it anew in the old shape, as code
+    does that was not deployed yet, that is what it goes back to. An edit of the new shape is neither.
+    """
+    if row.update_time == (None if earlier.last.operation == DELETED else earlier.commit_time):
+        return earlier._replace(last=row, commit_time=commit_time)
+    before = None if row.before is None else wire.Document.FromString(row.before)
+    if is_still_held(wire.Write.FromString(earlier.last.write), before):
+        return earlier._replace(last=row, commit_time=commit_time, was_edited=True)
+    return Undo(row, row, commit_time)

@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import islice, zip_longest
 from typing import Any, NamedTuple
 
 from firestore_migrations.firestore import wire
@@ -17,6 +17,7 @@ from firestore_migrations.runs.run import NONE, SHAPES
 from firestore_migrations.runs.storage import Folder
 
 _MOST_TEXT = 60
+_BATCHES_LOOKED_AT = 10
 ABSENT = ""
 
 
@@ -47,18 +48,14 @@ def samples(folder: Folder, parts: list[Part], count: int, policy: str) -> list[
     """
     if policy == NONE or not count:
         return []
-    seen: Counter[tuple[str, str]] = Counter()
-    chosen: list[Row] = []
-    for row in _rows(folder, parts):
-        kind = (collection_of(row.path), row.operation)
-        if seen[kind] < count:
-            seen[kind] += 1
-            chosen.append(row)
-        if len(chosen) >= count * 4:
-            break
-    chosen.sort(key=lambda row: (collection_of(row.path), row.operation))
-    fair = [row for nth in range(count) for row in _nth_of_each_kind(chosen, nth)]
-    return [sample(row, policy) for row in sorted(fair[:count], key=chosen.index)]
+    by_kind: dict[tuple[str, str], list[Row]] = {}
+    for row in _first_rows(folder, parts):
+        rows = by_kind.setdefault((collection_of(row.path), row.operation), [])
+        if len(rows) < count:
+            rows.append(row)
+    in_turn = (row for rows in zip_longest(*by_kind.values()) for row in rows if row is not None)
+    chosen = sorted(islice(in_turn, count), key=lambda row: (collection_of(row.path), row.operation, row.row))
+    return [sample(row, policy) for row in chosen]
 
 
 def sample(row: Row, policy: str) -> Sample:
@@ -78,19 +75,11 @@ def sample(row: Row, policy: str) -> Sample:
     return Sample(row.path, row.operation, tuple(differences))
 
 
-def _rows(folder: Folder, parts: list[Part]) -> Iterator[Row]:
+def _first_rows(folder: Folder, parts: list[Part]) -> Iterator[Row]:
+    """The first rows of every plan; a sample is not worth reading a whole one."""
     for part in parts:
-        for batch in batches_of(folder, part):
+        for batch in islice(batches_of(folder, part), _BATCHES_LOOKED_AT):
             yield from batch.content
-
-
-def _nth_of_each_kind(rows: list[Row], nth: int) -> Iterator[Row]:
-    seen: Counter[tuple[str, str]] = Counter()
-    for row in rows:
-        kind = (collection_of(row.path), row.operation)
-        if seen[kind] == nth:
-            yield row
-        seen[kind] += 1
 
 
 def _differing(

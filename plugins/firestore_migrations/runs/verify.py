@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from itertools import chain, islice
+from heapq import merge
+from itertools import chain, groupby, islice
 from typing import Any
 
 from firestore_migrations.authoring.drafts import Base
@@ -26,12 +27,13 @@ from firestore_migrations.firestore.point_in_time import PointInTime
 from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs import status
 from firestore_migrations.runs.apply import Applier
-from firestore_migrations.runs.audit import Audit, Failure
+from firestore_migrations.runs.audit import Audit, BatchRecord, Failure
 from firestore_migrations.runs.committed import Committed, Part, committed_rows, parts_of, plan_of
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.plan import PlanWriter
 from firestore_migrations.runs.planner import Planned, Planner
 from firestore_migrations.runs.preflight import course_of
+from firestore_migrations.runs.rollback import CONFLICT
 from firestore_migrations.runs.run import Run, instant
 
 _PASSES = 5
@@ -120,7 +122,9 @@ class _Look:
         self._read_time = reader.get(["_migrations/_lease"])[1]
         self._base = Base(PointInTime(reader, self._read_time), Codec(reader))
         self._now = instant(self._read_time) if run.now is None else run.now
+        self._set_aside = {f["path"] for f in audit.failures(run) if not f["error"].startswith(CONFLICT)}
         parts = parts_of(run.folder)
+        _refuse_unsent_batches(run, parts, self._records)
         last = parts[-1]
         self._part = Part(
             f"residue/{len(parts):04d}", len(parts), last.first_row + plan_of(run.folder, last).rows
@@ -134,7 +138,7 @@ class _Look:
         """Plan every step again, run its checks, and compare what was written."""
         finding = Finding()
         for step in self._run.migration.steps:
-            planner = Planner(step, self._base, self._now)
+            planner = Planner(step, self._base, self._now, self._run.version)
             if step.is_script:
                 self._look_at_script(planner, step, finding)
             else:
@@ -148,14 +152,13 @@ class _Look:
     def at_what_was_restored(self) -> Finding:
         """Compare every document that was taken back with its before-image."""
         finding = Finding()
-        remaining = committed_rows(self._run.folder, self._records)
-        self._compare(remaining, finding)
+        self._compare(committed_rows(self._run.folder, self._records), finding)
         finding.reads = self._base.at.reads
         return finding
 
     def residue_part(self) -> Part:
         """Make the residue a part of the run's plan, so that it is applied and taken back like the rest."""
-        residue = [part for part in self._parts if part.name.startswith("residue/")]
+        residue = [part for part in self._parts if part.is_residue]
         self._run.folder.write_json("residue.json", {"parts": [*residue, self._part]})
         return self._part
 
@@ -172,15 +175,17 @@ class _Look:
         documents = (stored for stored in self._base.at.scan(step.scope) if run.is_selected(stored.path))
         began = course_of(run).read_time
         while chunk := list(islice(documents, _AT_ONCE)):
+            looked_at = [stored for stored in chunk if stored.path not in self._set_aside]
             if step.idempotent:
-                self._keep(planner.plan(chunk))
+                self._keep(planner.plan(looked_at))
             else:
                 finding.born_since += sum(stored.create_time > began for stored in chunk)
-            for stored in chunk:
+            for stored in looked_at:
                 finding.failed_checks += planner.check(stored)
+            for stored in chunk:
                 _count(expected.of(stored.path), stored, finding)
-        for item in expected.rest():
-            _count(item, None, finding)
+            self._compare(expected.take_missed(), finding)
+        self._compare(expected.rest(), finding)
 
     def _keep(self, planned: Planned) -> None:
         if planned.failures:
@@ -191,28 +196,40 @@ class _Look:
                 "Mend the migration, then clear `verify`.",
             )
         for row in planned.rows:
-            self._writer.add(row)
+            if row.path not in self._set_aside:
+                self._writer.add(row)
 
     def _own_rows(self, step: Step) -> Iterator[Committed]:
-        """What was written to the documents that the step was called with, in the order of names."""
-        for item in committed_rows(self._run.folder, self._records):
+        """What was last written to each document that the step was called with, in the order of names."""
+        planned = [part for part in self._parts if not part.is_residue]
+        residue = [[part] for part in self._parts if part.is_residue]
+        rows = merge(
+            *(self._own_rows_of(step, parts) for parts in (planned, *residue)),
+            key=None if not residue else lambda item: name_key(item.row.path),
+        )
+        for _, written in groupby(rows, key=lambda item: item.row.path):
+            *_, last = written
+            yield last
+
+    def _own_rows_of(self, step: Step, parts: list[Part]) -> Iterator[Committed]:
+        for item in committed_rows(self._run.folder, self._records, parts):
             if item.row.step == step.name and item.row.path == item.row.source:
                 yield item
 
     def _look_at_others(self, finding: Finding) -> None:
         """Compare what was written to documents that no step was called with."""
         rows = committed_rows(self._run.folder, self._records)
-        self._compare((item for item in rows if item.row.path != item.row.source), finding)
+        others: Iterable[Committed] = (item for item in rows if item.row.path != item.row.source)
+        if any(part.is_residue for part in self._parts):
+            others = {item.row.path: item for item in others}.values()
+        self._compare(others, finding)
 
-    def _compare(self, rows: Iterator[Committed], finding: Finding) -> None:
-        while chunk := list(islice(rows, _AT_ONCE)):
-            self._base.fetch(item.row.path for item in chunk)
+    def _compare(self, rows: Iterable[Committed], finding: Finding) -> None:
+        remaining = iter(rows)
+        while chunk := list(islice(remaining, _AT_ONCE)):
+            found = self._base.at.get(item.row.path for item in chunk)
             for item in chunk:
-                found = self._base[item.row.path]
-                stored = None
-                if found is not None:
-                    stored = Stored(item.row.path, 0, wire.micros(found.update_time), found.SerializeToString())
-                _count(item, stored, finding)
+                _count(item, found[item.row.path], finding)
 
 
 class _Expected:
@@ -233,9 +250,14 @@ class _Expected:
         found, self._next = self._next, next(self._rows, None)
         return found
 
+    def take_missed(self) -> list[Committed]:
+        """The rows of documents that were passed over since this was asked before: they left the scope."""
+        missed, self._missed = self._missed, []
+        return missed
+
     def rest(self) -> Iterator[Committed]:
-        """The rows of documents that were not asked for."""
-        return chain(self._missed, () if self._next is None else (self._next,), self._rows)
+        """The rows of documents behind the last one that was asked for."""
+        return chain(() if self._next is None else (self._next,), self._rows)
 
 
 def _count(item: Committed | None, stored: Stored | None, finding: Finding) -> None:
@@ -258,6 +280,18 @@ def _holds(item: Committed, stored: Stored | None) -> bool:
     before = None if item.row.before is None else wire.Document.FromString(item.row.before)
     after = applied(before, wire.Write.FromString(item.row.write))
     return same_fields(after, wire.Document.FromString(stored.raw))
+
+
+def _refuse_unsent_batches(run: Run, parts: list[Part], records: list[BatchRecord]) -> None:
+    planned = [part for part in parts if not part.is_residue]
+    batches = sum(plan_of(run.folder, part).batches for part in planned)
+    committed = sum(record.shard < len(planned) for record in records)
+    if committed < batches:
+        raise VerifyFailed(
+            f"{batches - committed} of {batches} batches of {run.version} are not committed.",
+            "Clear `apply`: it goes on where it stopped.",
+            missing=batches - committed,
+        )
 
 
 def _refuse_failed_checks(run: Run, finding: Finding) -> None:

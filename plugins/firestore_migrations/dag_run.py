@@ -1,0 +1,270 @@
+"""Runs a version's own DAG from a command, and waits for its end.
+
+Where a scheduler works on Airflow's metadata database, the run is its: the DAG is triggered as the API would do it. Where
+none does, the DAG runs in this process. Two at once would take each other's tasks.
+
+Airflow is imported late, after its output was led away from standard output, which belongs to the result.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from firestore_migrations.authoring.migration import Migration
+from firestore_migrations.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
+_BUNDLE = "firestore-migrations"
+_BUNDLES = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"
+_FOLDER = "AIRFLOW__FIRESTORE_MIGRATIONS__MIGRATIONS_FOLDER"
+_LEVEL = "AIRFLOW__LOGGING__LOGGING_LEVEL"
+_LOADER = '''\
+"""Written by firestore-migrations: an Airflow DAG for each migration, where no DAGs folder makes them."""
+
+from firestore_migrations.dag_factory import make_dags
+
+globals().update(make_dags())
+'''
+_POLL_SECONDS = 1.0
+
+
+def run_in_process(
+    migration: Migration,
+    params: dict[str, Any],
+    *,
+    verbose: bool = False,
+    started: Callable[[str], None] = lambda _: None,
+) -> str:
+    """Run the migration's DAG to its end; how it ended stands in the audit, under the id that is returned.
+
+    While it runs, file descriptor 1 is not standard output: write progress to standard error.
+    Ctrl-C fails the task that is working, and the DAG ends as it does after any failure: audited, the lease free.
+
+    Args:
+        migration: of the folder that its path names.
+        params: of the DAG; those left out have their defaults.
+        verbose: show Airflow's log, on standard error.
+        started: called with the run's id before its first task.
+
+    Returns:
+        The DAG run's id, which is also the audit's.
+
+    Raises:
+        ConfigurationError: a parameter is bad, or Airflow cannot run anything yet. Nothing was run.
+        KeyboardInterrupt: after Ctrl-C.
+    """
+    environment = {_FOLDER: str(migration.path.parent.absolute())}
+    with airflow_output(verbose=verbose), _environment(environment):
+        _require_database()
+        from firestore_migrations.dag_factory import make_dag
+
+        dag = make_dag(migration)
+        check_params(dag, params)
+        if _scheduler_is_alive():
+            return _trigger_and_wait(dag.dag_id, params, started)
+        return _test(dag, params, started)
+
+
+def check_params(dag: DAG, params: Mapping[str, Any]) -> None:
+    """Refuse what the trigger form would refuse.
+
+    Raises:
+        ConfigurationError: naming the parameter, and why its value is refused.
+    """
+    from airflow.sdk import conf
+    from airflow.sdk.exceptions import ParamValidationError
+
+    if not conf.getboolean("core", "dag_run_conf_overrides_params"):
+        raise ConfigurationError(
+            "Airflow is configured to ignore the parameters of a run: [core] dag_run_conf_overrides_params is False.",
+            "Set it to True: a dry run would otherwise write.",
+        )
+    merged = dag.params.__copy__()
+    for name, value in params.items():
+        if name not in merged:
+            raise ConfigurationError(
+                f"{dag.dag_id} has no parameter {name!r}.", f"It has {', '.join(merged)}.", param=name
+            )
+        try:
+            merged[name] = value
+        except ParamValidationError as error:
+            why = str(error).split("\n", 1)[0].split(": ", 1)[-1].rstrip(".")
+            raise ConfigurationError(f"Parameter {name}: {why}.", "Change it.", param=name) from error
+
+
+@contextmanager
+def airflow_output(*, verbose: bool) -> Iterator[None]:
+    """Keep everything that Airflow prints away from standard output; show it on standard error if asked to.
+
+    It works on file descriptors: Airflow's loggers keep the stream that they were made with.
+    """
+    sys.stdout.flush()
+    level = {} if verbose or _LEVEL in os.environ else {_LEVEL: "WARNING"}
+    kept = os.dup(1)
+    try:
+        with _environment(level):
+            if verbose:
+                os.dup2(2, 1)
+            else:
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, 1)
+                os.close(nowhere)
+            yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _require_database() -> None:
+    """Import Airflow, and refuse a metadata database that is not what this Airflow needs."""
+    from airflow.utils.db import check_migrations
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        check_migrations(0)
+    except (TimeoutError, SQLAlchemyError) as error:
+        raise ConfigurationError(
+            f"Airflow's metadata database is not ready ({type(error).__name__}); AIRFLOW_HOME is {_airflow_home()}.",
+            "Prepare it once with `airflow db migrate`, or set AIRFLOW_HOME to one that is.",
+        ) from error
+
+
+def _scheduler_is_alive() -> bool:
+    from airflow.jobs.job import most_recent_job
+
+    job = most_recent_job("SchedulerJob")
+    return job is not None and job.is_alive()
+
+
+def _test(dag: DAG, params: dict[str, Any], started: Callable[[str], None]) -> str:
+    """Run the DAG in this process, one task after another; retries wait as they do elsewhere."""
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.types import DagRunType
+
+    now = datetime.now(timezone.utc)
+    run_id = DagRun.generate_run_id(run_type=DagRunType.MANUAL, logical_date=now, run_after=now)
+    started(run_id)
+    with _environment({_BUNDLES: _bundles()}), _interruptible():
+        dag.test(run_after=now, logical_date=now, run_conf=params)
+    return run_id
+
+
+def _bundles() -> str:
+    """The configured DAG bundles, and before them one of our own.
+
+    `DAG.test` parses bundles until one has the DAG, and the one that had it last comes first. With ours there need not be
+    a DAGs folder; the configured ones stay in the list, because Airflow disables those that are missing from it.
+    """
+    from airflow.sdk import conf
+
+    folder = _airflow_home() / "firestore-migrations" / "dags"
+    folder.mkdir(parents=True, exist_ok=True)
+    loader = folder / "migration_dags.py"
+    if not loader.exists() or loader.read_text(encoding="utf-8") != _LOADER:
+        loader.write_text(_LOADER, encoding="utf-8")
+    classpath = "airflow.dag_processing.bundles.local.LocalDagBundle"
+    own = {"name": _BUNDLE, "classpath": classpath, "kwargs": {"path": str(folder)}}
+    configured = conf.getjson("dag_processor", "dag_bundle_config_list") or []
+    return json.dumps([own, *(bundle for bundle in configured if bundle["name"] != _BUNDLE)])
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Make Ctrl-C fail the task that is working, so that the DAG still finishes; afterwards raise KeyboardInterrupt.
+
+    Airflow takes a KeyboardInterrupt within a task for one more reason to try again.
+    """
+    from airflow.sdk.exceptions import AirflowFailException
+
+    class Interrupted(AirflowFailException):
+        """Ctrl-C."""
+
+    interrupts = 0
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        nonlocal interrupts
+        interrupts += 1
+        raise Interrupted("Ctrl-C") if interrupts == 1 else KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except Interrupted:
+        pass  # between two tasks
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if interrupts:
+        raise KeyboardInterrupt
+
+
+def _trigger_and_wait(dag_id: str, params: dict[str, Any], started: Callable[[str], None]) -> str:
+    """Let the scheduler run the DAG, and wait for the end of the run."""
+    from airflow.api.common.trigger_dag import trigger_dag
+    from airflow.models import DagModel
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.state import State
+    from airflow.utils.types import DagRunTriggeredByType
+
+    model = DagModel.get_current(dag_id)
+    if model is None or model.is_stale:
+        raise ConfigurationError(
+            f"The scheduler does not know the DAG {dag_id} yet.",
+            "It looks for new files every few minutes; `airflow dags reserialize` makes it look now.",
+        )
+    if model.is_paused:
+        raise ConfigurationError(f"The DAG {dag_id} is paused.", f"Let it run with `airflow dags unpause {dag_id}`.")
+    run = trigger_dag(
+        dag_id, triggered_by=DagRunTriggeredByType.CLI, triggering_user_name=getpass.getuser(), conf=params
+    )
+    if run is None:
+        raise ConfigurationError(f"Airflow did not trigger {dag_id}.", "Trigger it in Airflow's UI to see why.")
+    run_id = str(run.run_id)
+    started(run_id)
+    while True:
+        found = DagRun.find(dag_id=dag_id, run_id=run_id)
+        if not found or found[0].state in State.finished_dr_states:
+            return run_id
+        if not _scheduler_is_alive():
+            raise ConfigurationError(
+                f"The scheduler stopped while run {run_id} of {dag_id} was {found[0].state}.",
+                "Start it again: it goes on with the run.",
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _airflow_home() -> Path:
+    from airflow.configuration import AIRFLOW_HOME
+
+    return Path(AIRFLOW_HOME)
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
