@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 from firestore_migrations.authoring.migration import Migration
 from firestore_migrations.runs.run import VALUES, Target
 
+_CHOICE = 50
 PHASES = ("preflight", "backup", "dry_run", "review", "apply", "verify", "finish")
 
 
@@ -39,21 +41,32 @@ class Trail:
 
 
 def outcome(target: Target, migration: Migration, run_id: str, count: int) -> Outcome:
-    """Read what a run left; `count` samples, shared among the kinds of changes."""
+    """Read what a run left, with at most `count` samples, as unlike each other as there are."""
     from firestore_migrations.runs.committed import parts_of
     from firestore_migrations.runs.sample import samples
 
     folder = target.folder / migration.version / run_id
     with _audit(target) as audit:
         found = audit.runs(migration.version)[run_id]
-    shown = samples(folder, parts_of(folder), count, VALUES)
-    return Outcome(found, shown, _seconds(migration.dag_id, run_id))
+    shown = samples(folder, parts_of(folder), count * _CHOICE, VALUES)
+    return Outcome(found, _most_various(shown, count), _seconds(migration.dag_id, run_id))
 
 
 def trails(target: Target) -> dict[str, Trail]:
     """The audit trail of every version that has one."""
     with _audit(target) as audit:
         return {name: _trail(audit, name, version) for name, version in audit.versions().items()}
+
+
+def _most_various(samples: list[Any], count: int) -> list[Any]:
+    """The first sample of each kind of change, up to `count`; where there are few kinds, three samples."""
+    seen: Counter[Any] = Counter()
+    ranked = []
+    for number, sample in enumerate(samples):
+        ranked.append((seen[sample.differences], number))
+        seen[sample.differences] += 1
+    chosen = sorted(ranked)[: max(3, min(count, len(seen)))]
+    return [samples[number] for _, number in sorted(chosen, key=lambda rank: rank[1])]
 
 
 def _trail(audit: Any, name: str, version: dict[str, Any]) -> Trail:

@@ -1,4 +1,4 @@
-"""Three migrations of Recoup's data, run by Airflow from preflight to finish in this terminal, and the last one taken back.
+"""Three migrations of Recoup's data, run by Airflow in this terminal, and the last one taken back.
 
     python -m demo.run
 
@@ -8,12 +8,15 @@ Needs no network, no account and no free port of a certain number; leaves its fi
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import secrets
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,7 +31,7 @@ from firestore_migrations.errors import FirestoreMigrationsError, VerifyFailed
 from firestore_migrations.firestore.connection import Address
 from firestore_migrations.runs.run import Target
 
-_SAMPLES = 4
+_SAMPLES = 5
 _NEXT = """\
 [bold]See it in Airflow's own page[/], with the same data on an emulator:
 
@@ -36,10 +39,12 @@ _NEXT = """\
 
 [bold]Run it on your own project[/]: put your migrations into [cyan]migrations/[/] and name your database.
 
+    source .venv/bin/activate
+    export AIRFLOW__CORE__DAGS_FOLDER=$PWD/dags && airflow db migrate
     airflow connections add firestore_default --conn-type firestore \\
         --conn-extra '{"project": "my-project", "environment": "staging"}'
     firestore-migrations status
-    firestore-migrations dry-run v001     [dim]# the plan and its price; writes nothing but the audit[/]
+    firestore-migrations dry-run v001     [dim]# the plan and its price; writes no data[/]
     firestore-migrations run v001
     firestore-migrations rollback v001"""
 
@@ -63,17 +68,13 @@ class Demo:
         self._target = Target("firestore_default", Address(self._project, emulator_host=host), home.storage)
         self._migrations = discover(PROJECT / "migrations").migrations
 
-    def prepare(self, scale: float) -> None:
-        """Seed the data and make Airflow ready to run DAGs in this process."""
+    def seed(self, scale: float) -> None:
+        """Write Recoup's data, and tell Airflow where they are."""
         with self._screen.step("Recoup's data") as result:
             counts = seed(self._host, self._project, scale=scale, today=this_day())
             result.append(", ".join(f"{count:,} {collection}" for collection, count in counts.items()))
-        with self._screen.step("Airflow, with a SQLite database of its own"):
-            self._home.configure()
-            self._home.create_database()
-            os.environ["AIRFLOW_CONN_FIRESTORE_DEFAULT"] = (
-                f'{{"conn_type": "firestore", "extra": {{"project": "{self._project}", "emulator_host": "{self._host}"}}}}'
-            )
+        place = {"project": self._project, "emulator_host": self._host}
+        os.environ["AIRFLOW_CONN_FIRESTORE_DEFAULT"] = json.dumps({"conn_type": "firestore", "extra": place})
 
     def run_all(self) -> bool:
         """Run every version, show the audit, take the last one back; whether the data then is what it was."""
@@ -93,7 +94,7 @@ class Demo:
         verb = "Roll back" if direction == "down" else "Apply"
         self._screen.title(f"{verb} {migration.version} {migration.name}")
         if direction == "up":
-            self._screen.text(f"{migration.description}\n")
+            self._screen.paragraphs(migration.description)
         with self._screen.step(f"DAG {migration.dag_id}, direction {direction}") as result:
             run_id = run_in_process(migration, {"direction": direction}, verbose=True)
             found = outcome(self._target, migration, run_id, _SAMPLES)
@@ -138,23 +139,30 @@ def main() -> int:
         except KeyboardInterrupt:
             screen.error("Stopped. Nothing was left running.")
             return 130
-        except Exception as error:
-            screen.error(f"{type(error).__name__}: {error}\nAirflow's log: {home.log}")
-            raise
+        except Exception as error:  # noqa: BLE001 - the last stop; all of it is in the log
+            with home.log.open("a") as log:
+                traceback.print_exc(file=log)
+            screen.error(f"{type(error).__name__}: {error}\nThe traceback is at the end of Airflow's log: {home.log}")
+            return 1
 
 
 def _demonstrate(screen: Screen, home: AirflowHome, scale: float) -> int:
     started = time.monotonic()
-    _become(home)
+    home.enter()
+    home.configure()
     screen.title("Three migrations of a live Firestore database, run by Airflow, and one taken back")
     screen.text(f"[dim]Airflow's log: {home.log}[/]\n")
-    with screen.step("Firestore emulator") as result:
-        running = emulator.start(log=home.emulator_log)
-        result.append(running.host)
-    with running:
-        demo = Demo(screen, home, running.host)
-        demo.prepare(scale)
-        is_same = demo.run_all()
+    with ThreadPoolExecutor(1) as aside:
+        database = aside.submit(home.create_database)
+        with screen.step("Firestore emulator") as result:
+            running = emulator.start(log=home.emulator_log)
+            result.append(running.host)
+        with running:
+            demo = Demo(screen, home, running.host)
+            demo.seed(scale)
+            with screen.step("Airflow, with a SQLite database of its own"):
+                database.result()
+            is_same = demo.run_all()
     screen.title("The end")
     seconds = f"The whole demo took {time.monotonic() - started:.0f} s."
     if not is_same:
@@ -163,14 +171,6 @@ def _demonstrate(screen: Screen, home: AirflowHome, scale: float) -> int:
     screen.text(f"[green]✓[/] Byte for byte, the data is what it was before v003. {seconds}")
     screen.panel("What now?", _NEXT)
     return 0
-
-
-def _become(home: AirflowHome) -> None:
-    """Make this process one of the home's Airflow; it must not have been imported yet."""
-    environment = home.environment()
-    for name in set(os.environ) - set(environment):
-        del os.environ[name]
-    os.environ.update(environment)
 
 
 @contextmanager

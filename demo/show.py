@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain, repeat
 from typing import Any, TextIO
 
 from rich import box
@@ -19,7 +21,8 @@ from demo.outcome import Outcome, Trail
 from firestore_migrations.authoring.migration import Migration
 
 _WIDTH = 100
-_MOST_TEXT = 38
+_MOST_TEXT = 26
+_INSTANT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)[.\d]*\+00:00")
 _COUNTS = ("scanned", "created", "updated", "deleted", "unchanged", "drifted", "conflicts", "failed")
 
 
@@ -39,6 +42,12 @@ class Screen:
         """A paragraph; may hold rich's markup."""
         self._console.print(text)
 
+    def paragraphs(self, text: str) -> None:
+        """Plain paragraphs, each wrapped anew."""
+        for paragraph in text.split("\n\n"):
+            self._console.print(escape(" ".join(paragraph.split())))
+            self._console.print()
+
     @contextmanager
     def step(self, what: str) -> Iterator[list[str]]:
         """Show that work goes on, and when it is done, how long it took; the list takes what came out of it."""
@@ -53,31 +62,30 @@ class Screen:
     def outcome(self, outcome: Outcome) -> None:
         """One run: what it counted, what it changed, its price and its time."""
         audit = outcome.audit
-        table = Table(*_COUNTS, box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_row(*(f"{audit['counts'].get(name, 0):,}" for name in _COUNTS))
-        for column in table.columns:
-            column.justify = "right"
+        self._numbers({name: f"{audit['counts'].get(name, 0):,}" for name in _COUNTS})
+        table = _table("", "document", "field", "before", "after")
+        for sample in outcome.samples:
+            heads = chain([(sample.operation, f"[bold]{escape(sample.path)}[/]")], repeat(("", "")))
+            for head, (field, before, after) in zip(heads, sample.differences, strict=False):
+                table.add_row(*head, escape(field), _value(before, "red"), _value(after, "green"))
         self._console.print(table)
-        self.samples(outcome.samples)
-        seconds = " · ".join(f"{phase} {seconds:.1f}" for phase, seconds in outcome.seconds.items())
+        phases = {phase: f"{seconds:.1f} s" for phase, seconds in outcome.seconds.items()}
+        self._numbers({**phases, "all tasks": f"[bold]{sum(outcome.seconds.values()):.1f} s[/]"})
         self._console.print(
-            f"Price  [bold]{audit['price']:.4f} USD[/] at Google's list price: {audit['reads']:,} reads, "
-            f"{audit['writes']:,} writes, {audit['deletes']:,} deletes"
+            f"Price: [bold]{audit['price']:.4f} USD[/] at Google's list price, for {audit['reads']:,} reads, "
+            f"{audit['writes']:,} writes and {audit['deletes']:,} deletes"
         )
-        self._console.print(f"Time   [bold]{sum(outcome.seconds.values()):.1f} s[/]: {seconds}")
 
-    def samples(self, samples: list[Any]) -> None:
-        """A few changed documents, before and after."""
-        table = Table("document", "field", "before", "after", box=box.SIMPLE_HEAD, pad_edge=False)
-        for sample in samples:
-            names = [f"{sample.operation} [bold]{escape(sample.path)}[/]", *[""] * len(sample.differences)]
-            for name, (field, before, after) in zip(names, sample.differences, strict=False):
-                table.add_row(name, escape(field), _value(before, "red"), _value(after, "green"))
+    def _numbers(self, numbers: Mapping[str, str]) -> None:
+        table = _table()
+        for name in numbers:
+            table.add_column(name, justify="right")
+        table.add_row(*numbers.values())
         self._console.print(table)
 
-    def trail(self, migrations: list[Migration], trails: Mapping[str, Trail]) -> None:
+    def trail(self, migrations: Sequence[Migration], trails: Mapping[str, Trail]) -> None:
         """Versions, runs and the events of the last run, as the audit in the database has them."""
-        versions = Table("version", "name", "state", "checksum", "updated", box=box.SIMPLE_HEAD, pad_edge=False)
+        versions = _table("version", "name", "state", "checksum", "updated")
         runs = Table(
             "run of", "direction", "state", "batches", "by", "plan", "read time", box=box.SIMPLE_HEAD, pad_edge=False
         )
@@ -99,7 +107,7 @@ class Screen:
 
     def events(self, version: str, events: list[dict[str, Any]]) -> None:
         """What happened in one run."""
-        table = Table("at", "task", "state", "message", box=box.SIMPLE_HEAD, pad_edge=False)
+        table = _table("at", "task", "state", "message")
         for event in events:
             message = event["message"].split(";")[0]  # the rest is the report's place, longer than the line
             table.add_row(_clock(event["at"]), event["task"], event["state"], escape(message))
@@ -107,7 +115,7 @@ class Screen:
 
     def compare(self, before: Mapping[str, str], after: Mapping[str, str]) -> bool:
         """Two fingerprints, collection by collection; whether they are equal."""
-        table = Table("collection", "SHA-256 before", "SHA-256 after", "", box=box.SIMPLE_HEAD, pad_edge=False)
+        table = _table("collection", "SHA-256 before", "SHA-256 after", "")
         for name in sorted({*before, *after}):
             one, other = before.get(name, "missing"), after.get(name, "missing")
             verdict = "[green]equal[/]" if one == other else "[bold red]DIFFERENT[/]"
@@ -125,6 +133,13 @@ class Screen:
         self._console.print(f"\n[bold red]✗[/] {escape(text)}")
 
 
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table
+
+
 @contextmanager
 def _nothing() -> Iterator[None]:
     yield
@@ -133,6 +148,7 @@ def _nothing() -> Iterator[None]:
 def _value(text: str, style: str) -> str:
     if not text:
         return "[dim]-[/]"
+    text = _INSTANT.sub(r"\1Z", text)
     short = text if len(text) <= _MOST_TEXT else text[: _MOST_TEXT - 1] + "…"
     return f"[{style}]{escape(short)}[/]"
 

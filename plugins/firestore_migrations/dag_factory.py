@@ -21,6 +21,9 @@ def make_dags() -> dict[str, DAG]:
     """One DAG for every migration that can be used, by DAG id.
 
     In a worker, which asks for one DAG, only that one is made.
+
+    Raises:
+        ConfigurationError: there is no folder of migrations.
     """
     wanted = get_parsing_context().dag_id
     migrations = _discover().migrations
@@ -34,9 +37,13 @@ def make_dags() -> dict[str, DAG]:
 def refuse_broken_files() -> None:
     """Raise if a file of the folder cannot be used; one error names them all.
 
+    It is silent where there is no folder: `make_dags` has said so, and one import error is enough.
+
     Raises:
         AuthoringError: each file, what is wrong with it, and the remedy.
     """
+    if not configuration.migrations_folder().is_dir():
+        return
     errors = _discover().errors
     if len(errors) == 1:
         raise errors[0]
@@ -54,7 +61,7 @@ def make_dag(migration: Migration) -> DAG:
         schedule=None,
         catchup=False,
         max_active_runs=1,
-        is_paused_upon_creation=False,  # nothing runs by the clock, and a paused DAG would only queue what people trigger
+        is_paused_upon_creation=False,  # nothing runs by the clock; paused, it would only queue what people trigger
         tags=["firestore-migrations", migration.version],
         params=make_params(),
         default_args={"retries": _RETRIES, "retry_delay": _RETRY_DELAY},

@@ -1,7 +1,7 @@
 """Runs a version's own DAG from a command, and waits for its end.
 
-Where a scheduler works on Airflow's metadata database, the run is its: the DAG is triggered as the API would do it. Where
-none does, the DAG runs in this process. Two at once would take each other's tasks.
+Where a scheduler works on Airflow's metadata database, the run is its: the DAG is triggered as the API would do it.
+Where none does, the DAG runs in this process. Two at once would take each other's tasks.
 
 Airflow is imported late, after its output was led away from standard output, which belongs to the result.
 """
@@ -23,14 +23,14 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from firestore_migrations.authoring.migration import Migration
-from firestore_migrations.errors import ConfigurationError
+from firestore_migrations.errors import ConfigurationError, FirestoreMigrationsError
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
 
 _BUNDLE = "firestore-migrations"
 _BUNDLES = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"
-_FOLDER = "AIRFLOW__FIRESTORE_MIGRATIONS__MIGRATIONS_FOLDER"
+FOLDER = "AIRFLOW__FIRESTORE_MIGRATIONS__MIGRATIONS_FOLDER"
 _LEVEL = "AIRFLOW__LOGGING__LOGGING_LEVEL"
 _LOADER = '''\
 """Written by firestore-migrations: an Airflow DAG for each migration, where no DAGs folder makes them."""
@@ -57,7 +57,7 @@ def run_in_process(
     Args:
         migration: of the folder that its path names.
         params: of the DAG; those left out have their defaults.
-        verbose: show Airflow's log, on standard error.
+        verbose: show Airflow's log on standard error; else its warnings and errors are in `log_file()`.
         started: called with the run's id before its first task.
 
     Returns:
@@ -67,8 +67,7 @@ def run_in_process(
         ConfigurationError: a parameter is bad, or Airflow cannot run anything yet. Nothing was run.
         KeyboardInterrupt: after Ctrl-C.
     """
-    environment = {_FOLDER: str(migration.path.parent.absolute())}
-    with airflow_output(verbose=verbose), _environment(environment):
+    with airflow_output(verbose=verbose), environment({FOLDER: str(migration.path.parent.absolute())}):
         _require_database()
         from firestore_migrations.dag_factory import make_dag
 
@@ -76,7 +75,8 @@ def run_in_process(
         check_params(dag, params)
         if _scheduler_is_alive():
             return _trigger_and_wait(dag.dag_id, params, started)
-        return _test(dag, params, started)
+        with airflow_output(verbose=verbose, log=None if verbose else log_file()):
+            return _test(dag, migration.version, params, started)
 
 
 def check_params(dag: DAG, params: Mapping[str, Any]) -> None:
@@ -107,27 +107,38 @@ def check_params(dag: DAG, params: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def airflow_output(*, verbose: bool) -> Iterator[None]:
-    """Keep everything that Airflow prints away from standard output; show it on standard error if asked to.
+def airflow_output(*, verbose: bool, log: Path | None = None) -> Iterator[None]:
+    """Keep everything that Airflow prints away from standard output.
 
     It works on file descriptors: Airflow's loggers keep the stream that they were made with.
+
+    Args:
+        verbose: show it on standard error.
+        log: else, append warnings and errors to this file.
     """
     sys.stdout.flush()
     level = {} if verbose or _LEVEL in os.environ else {_LEVEL: "WARNING"}
     kept = os.dup(1)
     try:
-        with _environment(level):
+        with environment(level):
             if verbose:
                 os.dup2(2, 1)
             else:
-                nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, 1)
-                os.close(nowhere)
+                instead = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+                os.dup2(instead, 1)
+                os.close(instead)
             yield
     finally:
         sys.stdout.flush()
         os.dup2(kept, 1)
         os.close(kept)
+
+
+def log_file() -> Path:
+    """Where Airflow's warnings and errors go while a DAG runs in this process."""
+    folder = _airflow_home() / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / "firestore-migrations.log"
 
 
 def _require_database() -> None:
@@ -151,24 +162,44 @@ def _scheduler_is_alive() -> bool:
     return job is not None and job.is_alive()
 
 
-def _test(dag: DAG, params: dict[str, Any], started: Callable[[str], None]) -> str:
+def _test(dag: DAG, version: str, params: dict[str, Any], started: Callable[[str], None]) -> str:
     """Run the DAG in this process, one task after another; retries wait as they do elsewhere."""
     from airflow.models.dagrun import DagRun
     from airflow.utils.types import DagRunType
 
     now = datetime.now(timezone.utc)
-    run_id = DagRun.generate_run_id(run_type=DagRunType.MANUAL, logical_date=now, run_after=now)
+    run_id = str(DagRun.generate_run_id(run_type=DagRunType.MANUAL, logical_date=now, run_after=now))
     started(run_id)
-    with _environment({_BUNDLES: _bundles()}), _interruptible():
-        dag.test(run_after=now, logical_date=now, run_conf=params)
+    try:
+        with environment({_BUNDLES: _bundles()}), _interruptible():
+            dag.test(run_after=now, logical_date=now, run_conf=params)
+    except KeyboardInterrupt:
+        _finish(dag, version, params, run_id)
+        raise
     return run_id
+
+
+def _finish(dag: DAG, version: str, params: dict[str, Any], run_id: str) -> None:
+    """End a run whose DAG was interrupted between two tasks; where the DAG did so itself, nothing changes."""
+    from firestore_migrations.operators.migration import run_of
+    from firestore_migrations.runs.phases import perform
+
+    run = run_of(
+        version,
+        params.get("target", dag.params["target"]),
+        params,
+        run_id=run_id,
+        dag_id=dag.dag_id,
+        triggered_by="Ctrl-C",
+    )
+    perform(run, "finish")
 
 
 def _bundles() -> str:
     """The configured DAG bundles, and before them one of our own.
 
-    `DAG.test` parses bundles until one has the DAG, and the one that had it last comes first. With ours there need not be
-    a DAGs folder; the configured ones stay in the list, because Airflow disables those that are missing from it.
+    `DAG.test` parses bundles until one has the DAG, and the one that had it last comes first. With ours there need not
+    be a DAGs folder; the configured ones stay in the list, because Airflow disables those that are missing from it.
     """
     from airflow.sdk import conf
 
@@ -189,17 +220,14 @@ def _interruptible() -> Iterator[None]:
 
     Airflow takes a KeyboardInterrupt within a task for one more reason to try again.
     """
-    from airflow.sdk.exceptions import AirflowFailException
-
-    class Interrupted(AirflowFailException):
-        """Ctrl-C."""
-
     interrupts = 0
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         nonlocal interrupts
         interrupts += 1
-        raise Interrupted("Ctrl-C") if interrupts == 1 else KeyboardInterrupt
+        if interrupts > 1:
+            raise KeyboardInterrupt
+        raise FirestoreMigrationsError("The run was interrupted with Ctrl-C.", "A new run plans what is left.")
 
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -207,8 +235,9 @@ def _interruptible() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, interrupt)
     try:
         yield
-    except Interrupted:
-        pass  # between two tasks
+    except FirestoreMigrationsError:  # between two tasks
+        if not interrupts:
+            raise
     finally:
         signal.signal(signal.SIGINT, before)
     if interrupts:
@@ -257,7 +286,8 @@ def _airflow_home() -> Path:
 
 
 @contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for a while."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

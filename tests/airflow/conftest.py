@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -56,3 +59,21 @@ def deployment(api: Any, world: World, connect: Callable[..., None]) -> Deployme
     made = Deployment(api)
     made.parse()
     return made
+
+
+@pytest.fixture
+def airflow(airflow_home: Path) -> Callable[..., str]:
+    """Run the command `airflow` in a process of its own, and return its standard output."""
+
+    def run(*arguments: str, **environment: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow", *arguments],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run

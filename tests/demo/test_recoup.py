@@ -1,8 +1,9 @@
 import hashlib
 from collections import Counter
+from datetime import timedelta
 
 from demo.recoup import connect, fingerprint, is_empty, seed
-from demo.recoup_data import COUNTS, documents
+from demo.recoup_data import COUNTS, TODAY, documents
 
 
 def test_the_full_set_has_what_the_demo_promises():
@@ -21,6 +22,12 @@ def test_no_path_is_drawn_twice():
 def test_every_machine_and_python_draws_the_same_documents():
     drawn = hashlib.sha256(repr(list(documents())).encode()).hexdigest()
     assert drawn == "7960210d33ca6da3172d21f93423fca47ceb10c3f5a00cfc205e66fdaddb0f67"
+
+
+def test_on_whichever_day_it_is_made_the_same_invoices_are_overdue():
+    later = list(documents(0.02, TODAY + timedelta(days=300)))
+    assert [f.get("status") for _, f in later] == [f.get("status") for _, f in documents(0.02)]
+    assert max(f["dueDate"] for _, f in later if f.get("dueDate")) > TODAY + timedelta(days=300)
 
 
 def test_two_seeds_have_one_fingerprint(emulator, project):

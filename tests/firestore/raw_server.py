@@ -47,18 +47,12 @@ class RawServer:
         return collection
 
     def query(self, collection: str, where: Any = None, order: str = "", *, group: bool = False) -> list[Any]:
-        selector = query.StructuredQuery.CollectionSelector.pb()(
-            collection_id=collection, all_descendants=group
-        )
+        selector = query.StructuredQuery.CollectionSelector.pb()(collection_id=collection, all_descendants=group)
         structured = query.StructuredQuery.pb()(where=where)
         structured.from_.append(selector)
         if order:
-            structured.order_by.add(
-                direction=query.StructuredQuery.Direction.ASCENDING
-            ).field.field_path = order
-        request = firestore.RunQueryRequest.pb()(
-            parent=f"{self.database}/documents", structured_query=structured
-        )
+            structured.order_by.add(direction=query.StructuredQuery.Direction.ASCENDING).field.field_path = order
+        request = firestore.RunQueryRequest.pb()(parent=f"{self.database}/documents", structured_query=structured)
         answers = self._run_query(request, metadata=self._metadata)
         return [answer.document for answer in answers if answer.HasField("document")]
 

@@ -81,9 +81,7 @@ _AWKWARD = [
     "____",
     "\x00",
 ]
-_ids = st.sampled_from(
-    [*_AWKWARD, "__id7__", "__id10__", "__id-3__", f"__id{2**63 - 1}__", f"__id-{2**63}__"]
-)
+_ids = st.sampled_from([*_AWKWARD, "__id7__", "__id10__", "__id-3__", f"__id{2**63 - 1}__", f"__id-{2**63}__"])
 
 
 @given(st.sets(st.tuples(_ids, _ids), min_size=2, max_size=30))

@@ -122,9 +122,7 @@ def test_the_server_returns_what_was_encoded(server, value):
     collection = server.put_all([encode(value, "f")])
     (stored,) = server.query(collection)
     assert same(stored.fields["f"], encode(value, "f"))
-    assert of_python(decode(stored.fields["f"], reference)) == of_python(
-        decode(encode(value, "f"), reference)
-    )
+    assert of_python(decode(stored.fields["f"], reference)) == of_python(decode(encode(value, "f"), reference))
 
 
 _TWINS = [1, 1.0, 0.0, -0.0, float("nan"), "é", "e\u0301", b"1", "1", None, False, [], {}, [1], [1.0]]
@@ -214,9 +212,7 @@ def test_near_types_are_stored_as_their_kind(given_value, stored):
     ],
     ids=repr,
 )
-def test_what_firestore_cannot_hold_is_refused_with_field_and_remedy_and_without_the_value(
-    value, field_path, remedy
-):
+def test_what_firestore_cannot_hold_is_refused_with_field_and_remedy_and_without_the_value(value, field_path, remedy):
     with pytest.raises(InvalidValue) as refused:
         encode(value, "f")
     assert refused.value.facts["field_path"] == field_path
@@ -263,9 +259,7 @@ def test_the_twenty_first_level_is_refused_as_the_server_does(server, inner):
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-@pytest.mark.parametrize(
-    "value", [Value(), Value(field_reference_value="f"), Value.FromString(b"\xfa\x01\x00")]
-)
+@pytest.mark.parametrize("value", [Value(), Value(field_reference_value="f"), Value.FromString(b"\xfa\x01\x00")])
 def test_a_value_of_no_known_kind_is_refused_when_read(value):
     with pytest.raises(InvalidValue):
         decode(value, reference)

@@ -334,9 +334,7 @@ def test_two_documents_may_create_one_third(world: World) -> None:
 
 
 def test_every_sentinel_is_worked_out(world: World) -> None:
-    world.write(
-        {"c/a": {"n": 5, "f": 0.5, "tags": ["a", "b"], "gone": 1, "m": {"gone": 1, "kept": 1, "n": 1}}}
-    )
+    world.write({"c/a": {"n": 5, "f": 0.5, "tags": ["a", "b"], "gone": 1, "m": {"gone": 1, "kept": 1, "n": 1}}})
 
     @each_document("c")
     def up(document: Document, db: Database) -> None:
@@ -379,7 +377,7 @@ NAMES = ["a.b", "`", "a`b.c", "back\\slash", "\\`", "__a", "a__", "é", "\U0001f
 
 
 def test_every_field_name_is_written_as_it_is(world: World) -> None:
-    world.write({"c/a": {name: 1 for name in NAMES} | {"m": {name: 1 for name in NAMES}}, "c/b": {"a": {"b": 1}}})
+    world.write({"c/a": dict.fromkeys(NAMES, 1) | {"m": dict.fromkeys(NAMES, 1)}, "c/b": {"a": {"b": 1}}})
 
     @each_document("c")
     def up(document: Document, db: Database) -> None:
@@ -394,9 +392,9 @@ def test_every_field_name_is_written_as_it_is(world: World) -> None:
 
     assert world.data() == {
         "c/a": {
-            **{name: 2 for name in NAMES},
+            **dict.fromkeys(NAMES, 2),
             **{name + "+": "new" for name in NAMES},
-            "m": {name: 3 for name in NAMES},
+            "m": dict.fromkeys(NAMES, 3),
         },
         "c/b": {"a": {"b": 1}},
     }

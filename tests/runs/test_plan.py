@@ -135,7 +135,7 @@ def test_a_step_that_is_not_idempotent_is_refused_with_step_document_and_fields(
         document["n"] += 1
         document["m"]["k"] += 1
 
-    with pytest.raises(NotIdempotent, match="'count_up' .* c/a again .*m.k, n") as refused:
+    with pytest.raises(NotIdempotent, match=r"'count_up' .* c/a again .*m.k, n") as refused:
         world.run(count_up)
 
     assert refused.value.facts == {"step": "count_up", "path": "c/a", "fields": ("m.k", "n")}
@@ -199,7 +199,7 @@ def test_a_script_that_would_change_something_again_is_refused(world: World) -> 
         for snapshot in db.collection("c").stream():
             snapshot.reference.update({"n": Increment(1)})
 
-    with pytest.raises(NotIdempotent, match="'up' .* c/a again .fields n") as refused:
+    with pytest.raises(NotIdempotent, match=r"'up' .* c/a again .fields n") as refused:
         world.run(up)
 
     assert "idempotent=False" not in refused.value.next_step

@@ -39,7 +39,7 @@ class Life:
         return self.run.folder
 
     def perform(self, phase: str, up_to: str = "") -> Life:
-        """Perform one phase, or all from it up to another. A phase that fails is followed by `finish`, as in the DAG."""
+        """Perform one phase, or all up to another; where one fails, `finish` follows, as in the DAG."""
         first, last = PHASES.index(phase), PHASES.index(up_to or phase)
         for name in PHASES[first : last + 1]:
             try:
@@ -121,16 +121,12 @@ class World:
     def records(self) -> dict[str, dict[str, Any]]:
         """Every document of the audit, by its path behind `_migrations/`."""
         return {
-            path.partition("/")[2]: data
-            for path, data in self._decoded()
-            if path.startswith(f"{AUDIT_COLLECTION}/")
+            path.partition("/")[2]: data for path, data in self._decoded() if path.startswith(f"{AUDIT_COLLECTION}/")
         }
 
     def update_times(self) -> dict[str, int]:
         """When each document was last changed, the audit aside."""
-        stored = {
-            path: wire.micros(wire.Document.FromString(raw).update_time) for path, raw in self._everything()
-        }
+        stored = {path: wire.micros(wire.Document.FromString(raw).update_time) for path, raw in self._everything()}
         return {path: at for path, at in stored.items() if not path.startswith(f"{AUDIT_COLLECTION}/")}
 
     def migration(self, *steps: Step, version: str = "v001", checksum: str = "0" * 64) -> Migration:

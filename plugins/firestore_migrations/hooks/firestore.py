@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from typing import Any
 
 from airflow.providers.google.common.hooks.base_google import GoogleBaseHook
 from airflow.sdk import ObjectStoragePath
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 
 from firestore_migrations import configuration
 from firestore_migrations.errors import ConfigurationError
@@ -15,6 +17,7 @@ from firestore_migrations.firestore.connection import Address
 from firestore_migrations.runs.run import NONE, SHAPES, VALUES, Target
 
 ENVIRONMENTS = ("development", "staging", "production")
+_HOST = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 _EXAMPLE = (
     "airflow connections add {0} --conn-type firestore --conn-extra "
     '\'{{"project": "my-project", "environment": "staging"}}\''
@@ -62,7 +65,8 @@ class FirestoreHook(GoogleBaseHook):
         if connection.conn_type != self.conn_type:
             raise ConfigurationError(
                 f"Connection {self.target_id!r} is of type {connection.conn_type!r}, not 'firestore'.",
-                f"Add one: {_EXAMPLE.format(self.target_id)}",
+                f"Name another, or delete this one and add it: {_EXAMPLE.format(self.target_id)}",
+                target=self.target_id,
             )
         emulator = self._field("emulator_host") or os.environ.get("FIRESTORE_EMULATOR_HOST")
         environment = self._one_of("environment", ENVIRONMENTS, "development" if emulator else "production")
@@ -70,21 +74,44 @@ class FirestoreHook(GoogleBaseHook):
         return Target(
             name=self.target_id,
             address=self._address(emulator),
-            storage=ObjectStoragePath(self._field("storage") or configuration.storage_url()),
+            storage=self._storage(),
             environment=environment,
             samples=samples,
             writes_per_second=self._writes_per_second(emulator),
         )
 
+    def get_credentials_and_project_id(self) -> tuple[Any, str | None]:
+        """Google's credentials, as the connection describes them, and the project that they belong to.
+
+        Raises:
+            ConfigurationError: there are none, or they cannot be used; nothing of them is in the message.
+        """
+        from google.auth.exceptions import GoogleAuthError
+
+        try:
+            credentials, project = super().get_credentials_and_project_id()
+        except (GoogleAuthError, AirflowException, OSError, LookupError, TypeError, ValueError) as error:
+            raise ConfigurationError(
+                f"Connection {self.target_id!r} leads to no usable Google credentials: {type(error).__name__}.",
+                "Put key_path, keyfile_dict or impersonation_chain into its extra, or give Airflow application default "
+                "credentials; for an emulator, put emulator_host into it.",
+                target=self.target_id,
+            ) from error
+        return credentials, project
+
     def _address(self, emulator: str | None) -> Address:
-        project = self._field("project") or (None if emulator else self.project_id)
+        project = self._field("project") or (None if emulator else self._project_of_credentials())
         if not project:
             raise ConfigurationError(
-                f"Connection {self.target_id!r} names no project.", 'Put {"project": "my-project"} into its extra.'
+                f"Connection {self.target_id!r} names no project.",
+                'Put {"project": "my-project"} into its extra.',
+                target=self.target_id,
             )
-        if emulator and (":" not in emulator or "/" in emulator):
+        if emulator and not _HOST.fullmatch(str(emulator)):
             raise ConfigurationError(
-                f"emulator_host of connection {self.target_id!r} is not host:port.", "Write it like 127.0.0.1:8080."
+                f"The emulator's host of connection {self.target_id!r} is not host:port: {emulator!r}.",
+                "Write emulator_host, or FIRESTORE_EMULATOR_HOST, like 127.0.0.1:8080.",
+                target=self.target_id,
             )
         chain = self._field("planner_impersonation_chain")
         return Address(
@@ -95,26 +122,54 @@ class FirestoreHook(GoogleBaseHook):
             reading_credentials=self._reading_credentials(chain) if chain else None,
         )
 
-    def _reading_credentials(self, chain: str) -> Any:
-        names = [name.strip() for name in chain.split(",")]
+    def _project_of_credentials(self) -> str | None:
+        try:
+            return str(self.project_id or "") or None
+        except ConfigurationError:
+            return None  # that there is no project is what a person has to mend first
+
+    def _reading_credentials(self, chain: str | list[str]) -> Any:
+        names = [name.strip() for name in (chain.split(",") if isinstance(chain, str) else chain)]
         return lambda: FirestoreHook(self.target_id, impersonation_chain=names).get_credentials()
+
+    def _storage(self) -> ObjectStoragePath:
+        url = str(self._field("storage") or configuration.storage_url())
+        try:
+            # A relative path would put production data wherever a worker happens to stand.
+            if "://" in url or url.startswith("/"):
+                return ObjectStoragePath(url)
+            reason = "it is neither a URL nor an absolute path"
+        except (ImportError, ValueError) as error:
+            reason = str(error)
+        raise ConfigurationError(
+            f"The storage of connection {self.target_id!r} cannot be used, {url!r}: {reason}.",
+            "Write it like gs://google_cloud_default@bucket/migrations or file:///var/lib/migrations.",
+            target=self.target_id,
+        )
 
     def _writes_per_second(self, emulator: str | None) -> float | None:
         limit = self._field("writes_per_second")
-        if limit in (None, ""):
+        if limit is None:
             return 0 if emulator else None
         try:
-            return float(limit)
-        except ValueError:
+            number = float(limit)
+        except (TypeError, ValueError):
+            number = -1
+        if number < 0 or not math.isfinite(number):
             raise ConfigurationError(
-                f"writes_per_second of connection {self.target_id!r} is not a number.", "Leave it out for the rule."
-            ) from None
+                f"writes_per_second of connection {self.target_id!r} is not a number of writes: {limit!r}.",
+                "Write a number, 0 for no limit, or leave it out for Google's 500/50/5 rule.",
+                target=self.target_id,
+            )
+        return number
 
     def _one_of(self, name: str, values: tuple[str, ...], default: str) -> str:
         value = self._field(name) or default
         if value not in values:
             raise ConfigurationError(
-                f"{name} of connection {self.target_id!r} is {value!r}.", f"It is one of {', '.join(values)}."
+                f"{name} of connection {self.target_id!r} is {value!r}.",
+                f"It is one of {', '.join(values)}.",
+                target=self.target_id,
             )
         return str(value)
 

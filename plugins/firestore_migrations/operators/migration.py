@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +36,9 @@ class FirestoreMigrationOperator(BaseOperator):
 
     Raises:
         AirflowSkipException: the run is a dry run, and this phase comes after the plan.
-        AirflowFailException: trying again cannot help; the message says what to do.
+        AirflowFailException: trying again cannot help; the message says what to do. `finish` raises it too, when all
+            is recorded, if the run ended as failed: the DAG run then ends as the audit does.
+        FirestoreMigrationsError: trying again may help. No error says what is in a document.
     """
 
     template_fields: Sequence[str] = ("version", "target")
@@ -63,30 +67,74 @@ class FirestoreMigrationOperator(BaseOperator):
         """
         from firestore_migrations.runs.phases import perform
         from firestore_migrations.runs.run import DRY_RUN
+        from firestore_migrations.runs.status import FAILED
 
         if self.phase in _AFTER_THE_PLAN and context["params"].get("mode") == DRY_RUN:
             raise AirflowSkipException("A dry run ends with the plan.")
         try:
             run = self._run(context)
-            return perform(run, self.phase, None if self.shard is None else self.shard["index"])
-        except WORTH_A_RETRY:
-            raise
+            result = perform(run, self.phase, None if self.shard is None else self.shard["index"])
+        except WORTH_A_RETRY as error:
+            raise error from None
         except FirestoreMigrationsError as error:
             raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+        except Exception as error:  # noqa: BLE001 -- whatever it is, it may quote a document
+            raise self._without_values(error) from None
+        if self.phase == "finish" and result["state"] == FAILED:
+            # Airflow takes the DAG run's state from its last task, and would call this run a success.
+            raise AirflowFailException(
+                f"{self.version} ended as failed; its lease is given back. The task that failed says why, and so does "
+                f"`firestore-migrations history {self.version}`."
+            )
+        return result
+
+    def _without_values(self, error: Exception) -> FirestoreMigrationsError:
+        """A foreign error as one of ours: where it was raised, and not what it says, which may quote a document."""
+        frames = traceback.extract_tb(error.__traceback__)
+        self.log.error("%s came up here:\n%s", type(error).__name__, "".join(traceback.format_list(frames)))
+        return FirestoreMigrationsError(
+            f"{type(error).__name__} in {self.phase} of {self.version}, at {frames[-1].filename}:{frames[-1].lineno}.",
+            "It is tried again. If it stays, it is a defect; please report it with the lines above.",
+            version=self.version,
+            phase=self.phase,
+        )
 
     def _run(self, context: Context) -> Run:
-        from firestore_migrations.hooks.firestore import FirestoreHook
-        from firestore_migrations.runs.run import Options, Run
-
         dag_run = context["dag_run"]
-        migration, known = configuration.migration(self.version)
-        return Run(
-            id=dag_run.run_id,
-            migration=migration,
-            target=FirestoreHook(self.target).target(),
-            options=Options.of(context["params"]),
-            known=known,
+        return run_of(
+            self.version,
+            self.target,
+            context["params"],
+            run_id=dag_run.run_id,
             dag_id=context["dag"].dag_id,
-            triggered_by=dag_run.triggering_user_name or dag_run.run_type,
-            prices=configuration.prices(),
+            triggered_by=_who(dag_run.triggering_user_name) or dag_run.run_type,
         )
+
+
+def run_of(
+    version: str, target: str, params: Mapping[str, Any], *, run_id: str, dag_id: str, triggered_by: str = ""
+) -> Run:
+    """The run of a version against a connection, with a DAG run's parameters.
+
+    Raises:
+        FirestoreMigrationsError: there is no such version or connection, or its description is wrong.
+    """
+    from firestore_migrations.hooks.firestore import FirestoreHook
+    from firestore_migrations.runs.run import Options, Run
+
+    migration, known = configuration.migration(version)
+    return Run(
+        id=run_id,
+        migration=migration,
+        target=FirestoreHook(target).target(),
+        options=Options.of(params),
+        known=known,
+        dag_id=dag_id,
+        triggered_by=triggered_by,
+        prices=configuration.prices(),
+    )
+
+
+def _who(user: str | None) -> str | None:
+    """Who triggered a run. `DAG.test` names itself; then it is whoever runs this process."""
+    return getpass.getuser() if user == "dag_test" else user

@@ -96,10 +96,11 @@ def _refuse_another_plan(run: Run, audit: Audit, part: Part) -> None:
     """What was reviewed is what is written: refuse a plan that the review refused, or that was made after it."""
     reviewed = (audit.run(run) or {}).get("plan_digest")
     digests = run.folder.read_json("review.json")["digests"]
-    if run.options.mode != APPLY or joined_digest(digests) != reviewed or plan_of(run.folder, part).digest != digests[part.shard]:
+    is_reviewed = joined_digest(digests) == reviewed and plan_of(run.folder, part).digest == digests[part.shard]
+    if run.options.mode != APPLY or not is_reviewed:
         raise IllegalTransition(
-            f"Run {run.id} has no reviewed plan that may be applied: it is a dry run, its review did not pass, or it was "
-            "planned again afterwards.",
+            f"Run {run.id} has no reviewed plan that may be applied: it is a dry run, its review did not pass, "
+            "or it was planned again afterwards.",
             "Clear the task `review`, or trigger a new run in mode apply.",
             run=run.id,
         )

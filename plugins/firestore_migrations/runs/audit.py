@@ -87,6 +87,10 @@ class Audit:
             for name, entry in self._ledger.entries(f"{ROOT}/{version}/runs/{run_id}/batches")
         ]
 
+    def count_batches(self, version: str, run_id: str) -> int:
+        """How many batches a run has committed; cheap however many there are."""
+        return self._ledger.count(f"{ROOT}/{version}/runs/{run_id}/batches")
+
     def has_batches(self, run: Run) -> bool:
         """Whether a run has committed anything yet."""
         return next(self._ledger.entries(f"{run.path}/batches"), None) is not None

@@ -33,6 +33,7 @@ def finish(run: Run) -> dict[str, Any]:
         audit = Audit(ledger)
         data = audit.run(run)
         if data is None:
+            Lease(ledger, run.holder).release()
             return {"state": status.PENDING, "counts": NO_COUNTS, "reads": 0, "writes": 0, "deletes": 0, "price": 0.0}
         records = audit.batches(run.version, run.id)
         counts = _counts(run, audit, records)

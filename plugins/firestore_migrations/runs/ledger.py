@@ -60,6 +60,22 @@ class Ledger:
             if entry is not None:
                 yield stored.path.rsplit("/", 1)[-1], entry
 
+    def count(self, collection: str) -> int:
+        """How many documents a collection has, counted by the server."""
+        parent, _, name = collection.rpartition("/")
+        request = wire.RunAggregationQueryRequest(
+            parent=f"{self._reader.address.name}/documents" + (f"/{parent}" if parent else "")
+        )
+        query = request.structured_aggregation_query
+        query.structured_query.from_.add(collection_id=name)
+        query.aggregations.add(alias="count").count.SetInParent()
+
+        def attempt() -> int:
+            answers = self._reader.stream("RunAggregationQuery", request, wire.RunAggregationQueryResponse, timeout=60)
+            return sum(answer.result.aggregate_fields["count"].integer_value for answer in answers)
+
+        return int(patiently(attempt, "count documents"))
+
     def create(self, path: str, data: Mapping[str, Any]) -> bytes:
         """The write that creates a document, and fails where it exists."""
         return self._write(path, data, exists=False)

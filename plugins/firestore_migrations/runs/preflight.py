@@ -78,15 +78,15 @@ def preflight(run: Run) -> list[dict[str, Any]]:
         try:
             check_gates(run, audit)
             Lease(ledger, run.holder).acquire()
+            course = find_course(run)
+            if course is None:
+                course = _new_course(run, audit, writer)
+                run.folder.write_json("run.json", asdict(course))
         except Refused as error:
             if audit.run(run) is None:
                 audit.begin(run, None)
                 audit.record(run, "preflight", f"refused: {error}", status.FAILED, error=str(error))
             raise
-        course = find_course(run)
-        if course is None:
-            course = _new_course(run, audit, writer)
-            run.folder.write_json("run.json", asdict(course))
         audit.begin(run, course.read_time)
         if (audit.run(run) or {}).get("read_time") is None:
             audit.record(run, "preflight", "passed the gates", read_time=instant(course.read_time), error=None)
@@ -154,13 +154,12 @@ def check_gates(run: Run, audit: Audit) -> None:
             "Roll those back, or give this migration the next free version.",
         )
     _refuse_a_second_time(run, audit)
-    if state in status.DONE:
-        if versions[run.version]["checksum"] != run.migration.checksum:
-            raise ChecksumChanged(
-                f"{run.migration.path.name} was edited after {run.version} was applied to {run.target.name}.",
-                "Take the edit back and write a new version with `firestore-migrations new`.",
-                version=run.version,
-            )
+    if state in status.DONE and versions[run.version]["checksum"] != run.migration.checksum:
+        raise ChecksumChanged(
+            f"{run.migration.path.name} was edited after {run.version} was applied to {run.target.name}.",
+            "Take the edit back and write a new version with `firestore-migrations new`.",
+            version=run.version,
+        )
 
 
 def _refuse_a_second_time(run: Run, audit: Audit) -> None:
@@ -177,8 +176,8 @@ def _refuse_a_second_time(run: Run, audit: Audit) -> None:
     others = [run_id for run_id in committed_runs(run, audit) if run_id != run.id]
     if others:
         raise Refused(
-            f"{run.version} declares idempotent=False, and its run {others[0]} has written to {run.target.name}: it would "
-            "apply twice.",
+            f"{run.version} declares idempotent=False, and its run {others[0]} has written to {run.target.name}: "
+            "it would apply twice.",
             f"Go on with that run by clearing its failed task, or take it back with "
             f"`firestore-migrations rollback {run.version}`.",
             version=run.version,

@@ -130,15 +130,16 @@ def _joined(committed: Iterable[Committed]) -> dict[str, Undo]:
     undos: dict[str, Undo] = {}
     for row, commit_time in committed:
         earlier = undos.get(row.path)
-        undos[row.path] = Undo(row, row, commit_time) if earlier is None else _continued(earlier, row, commit_time)
+        new = Undo(row, row, commit_time)
+        undos[row.path] = new if earlier is None else _continued(earlier, row, commit_time)
     return undos
 
 
 def _continued(earlier: Undo, row: Row, commit_time: int) -> Undo:
     """What a further row makes of what was done before.
 
-    Where the document is as the row before left it, they are one. Where somebody wrote it anew in the old shape, as code
-    does that was not deployed yet, that is what it goes back to. An edit of the new shape is neither.
+    Where the document is as the row before left it, they are one. Where somebody wrote it anew in the old shape, as
+    code does that was not replaced yet, that is what it goes back to. An edit of the new shape is neither.
     """
     if row.update_time == (None if earlier.last.operation == DELETED else earlier.commit_time):
         return earlier._replace(last=row, commit_time=commit_time)

@@ -30,7 +30,7 @@ from firestore_migrations.runs.apply import Applier
 from firestore_migrations.runs.audit import Audit, BatchRecord, Failure
 from firestore_migrations.runs.committed import Committed, Part, committed_rows, parts_of, plan_of
 from firestore_migrations.runs.ledger import Ledger
-from firestore_migrations.runs.plan import PlanWriter
+from firestore_migrations.runs.plan import Plan, PlanWriter, Row
 from firestore_migrations.runs.planner import Planned, Planner
 from firestore_migrations.runs.preflight import course_of
 from firestore_migrations.runs.rollback import CONFLICT
@@ -91,6 +91,19 @@ def verify(run: Run) -> dict[str, Any]:
     return result
 
 
+def look_again(run: Run) -> Finding:
+    """Look once at a version that is applied, and write nothing: neither to Firestore nor to the storage.
+
+    Args:
+        run: the one that applied it, with the percentage that the version is rolled out to.
+
+    Raises:
+        VerifyFailed: a document cannot be looked at.
+    """
+    with Reader(run.target.address) as reader:
+        return _Look(run, Audit(Ledger(reader)), reader, keeps=False).at_the_scope()
+
+
 def _until_no_residue(run: Run, audit: Audit, writer: Writer, reader: Reader) -> Finding:
     applied_residue = reads = 0
     for _ in range(_PASSES):
@@ -113,9 +126,16 @@ def _until_no_residue(run: Run, audit: Audit, writer: Writer, reader: Reader) ->
 
 
 class _Look:
-    """One look at the data, at one read time."""
+    """One look at the data, at one read time.
 
-    def __init__(self, run: Run, audit: Audit, reader: Reader) -> None:
+    Args:
+        run: whose documents.
+        audit: of the target.
+        reader: a connection to it.
+        keeps: whether residue is kept in storage, so that it can be applied.
+    """
+
+    def __init__(self, run: Run, audit: Audit, reader: Reader, *, keeps: bool = True) -> None:
         self._run = run
         self._reader = reader
         self._records = audit.batches(run.version, run.id)
@@ -130,9 +150,11 @@ class _Look:
             f"residue/{len(parts):04d}", len(parts), last.first_row + plan_of(run.folder, last).rows
         )
         self._parts = parts
-        self._writer = PlanWriter(
-            run.folder / self._part.name, run.options.rows_per_batch, run.target.address.request_limit
-        )
+        self._writer: PlanWriter | _RowCounter = _RowCounter()
+        if keeps:
+            self._writer = PlanWriter(
+                run.folder / self._part.name, run.options.rows_per_batch, run.target.address.request_limit
+            )
 
     def at_the_scope(self) -> Finding:
         """Plan every step again, run its checks, and compare what was written."""
@@ -230,6 +252,19 @@ class _Look:
             found = self._base.at.get(item.row.path for item in chunk)
             for item in chunk:
                 _count(item, found[item.row.path], finding)
+
+
+class _RowCounter:
+    """Takes rows as a `PlanWriter` does, and keeps none."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+
+    def add(self, _row: Row) -> None:
+        self._rows += 1
+
+    def close(self, **facts: Any) -> Plan:
+        return Plan(rows=self._rows, **facts)
 
 
 class _Expected:

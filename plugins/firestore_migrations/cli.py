@@ -1,3 +1,0 @@
-"""placeholder"""
-def get_cli_commands(): return []
-def main(): ...

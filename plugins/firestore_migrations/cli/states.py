@@ -1,0 +1,164 @@
+"""`status` and `history`: what the audit of a target tells."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from firestore_migrations.authoring.discovery import discover
+from firestore_migrations.cli import place
+from firestore_migrations.cli.performing import DONE, PENDING, Answer, error_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from firestore_migrations.runs.overview import VersionStatus
+
+COLOURS = {
+    "verified": "green",
+    "applied": "green",
+    "baseline": "green",
+    "failed": "red",
+    "changed": "red",
+    "missing": "red",
+    "out_of_order": "red",
+    "pending": "yellow",
+    "planned": "yellow",
+}
+
+
+_COUNTS = ("scanned", "created", "updated", "deleted", "unchanged", "drifted", "conflicts", "failed")
+
+
+def status(arguments: Namespace) -> Answer:
+    """Every version's state; the exit code tells whether there is anything to do."""
+    from firestore_migrations.firestore.connection import Reader
+    from firestore_migrations.runs.audit import Audit
+    from firestore_migrations.runs.ledger import Ledger
+    from firestore_migrations.runs.overview import holder, overview
+
+    discovered = discover(place.folder())
+    target = place.target_of(place.target_name(arguments))
+    with Reader(target.address) as reader:
+        ledger = Ledger(reader)
+        versions = overview(Audit(ledger), discovered)
+        held = holder(ledger)
+    data = {
+        "target": target.name,
+        "database": target.address.name,
+        "versions": [asdict(version) for version in versions],
+        "lease": None if held is None else asdict(held),
+    }
+
+    def show(console: Console) -> None:
+        from rich.table import Table
+
+        table = Table(box=None, header_style="dim", pad_edge=False)
+        for column in ("version", "name", "state", "rollout", "when", "run"):
+            table.add_column(column, no_wrap=True)
+        for version in versions:
+            rollout = f"{version.rollout_percent:g} %" if version.rollout_percent else ""
+            at, run = when(version.updated_at), version.run or ""
+            table.add_row(version.version, version.name, painted(version.state), rollout, at, run)
+        console.print(f"[bold]{target.name}[/] ({target.environment}), {target.address.name}\n", soft_wrap=True)
+        console.print(table)
+        if held is not None:
+            console.print(f"\nRun {held.run} holds the target until {when(held.expires_at)}.", soft_wrap=True)
+        if discovered.errors:
+            console.print(f"\n{len(discovered.errors)} files cannot be used: [bold]firestore-migrations check[/]")
+        console.print(f"\n{_next(versions)}", soft_wrap=True)
+
+    is_done = all(version.is_done for version in versions)
+    return Answer(data, show, DONE if is_done else PENDING)
+
+
+def history(arguments: Namespace) -> Answer:
+    """Every run of a version, oldest first."""
+    from firestore_migrations.firestore.connection import Reader
+    from firestore_migrations.runs.audit import Audit
+    from firestore_migrations.runs.ledger import Ledger
+
+    discovered = discover(place.folder())
+    target = place.target_of(place.target_name(arguments))
+    with Reader(target.address) as reader:
+        audit = Audit(Ledger(reader))
+        known = sorted({*discovered.versions, *audit.versions()}, key=lambda version: int(version[1:]))
+        version = place.version_of(arguments.version, tuple(known))
+        runs = [{"run": run_id, **data, "seconds": seconds(data)} for run_id, data in audit.runs(version).items()]
+        for run in runs:
+            run["error"] = error_of(run["error"]) if run["error"] else None
+        if arguments.events or arguments.output == "json":
+            for run in runs:
+                run["events"] = audit.events(version, run["run"])
+
+    def show(console: Console) -> None:
+        if not runs:
+            console.print(f"{version} was never run on {target.name}.")
+            return
+        console.print(_runs_table(runs))
+        for run in runs if arguments.events else ():
+            console.print(f"\n[bold]{run['run']}[/]", soft_wrap=True)
+            for event in run["events"]:
+                console.print(f"  {when(event['at'])}  {event['task']:9}  {painted(event['state'])}  ", end="")
+                console.print(event["message"], markup=False, soft_wrap=True)
+
+    return Answer({"target": target.name, "version": version, "runs": runs}, show)
+
+
+def counts_of(counts: dict[str, int]) -> str:
+    """Counts in words, without those that are zero."""
+    return ", ".join(f"{counts[name]:,} {name}" for name in _COUNTS if counts.get(name)) or "nothing"
+
+
+def when(time: datetime | None) -> str:
+    """A time to read, in UTC."""
+    return "" if time is None else f"{time:%Y-%m-%d %H:%M:%S}"
+
+
+def painted(state: str) -> str:
+    """A state in its colour."""
+    return f"[{COLOURS.get(state, 'cyan')}]{state}[/]"
+
+
+def seconds(run: dict[str, Any]) -> float | None:
+    """How long a run took, by its audit; None while it goes on."""
+    if run["finished_at"] is None:
+        return None
+    took: timedelta = run["finished_at"] - run["started_at"]
+    return round(took.total_seconds(), 3)
+
+
+def _runs_table(runs: list[dict[str, Any]]) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for column in ("started", "direction", "mode", "state", "seconds", "price", "who", "counts", "run"):
+        numeric = column in {"seconds", "price"}
+        table.add_column(column, no_wrap=column != "counts", justify="right" if numeric else "left")
+    for run in runs:
+        took = "" if run["seconds"] is None else f"{run['seconds']:.1f}"
+        started, state, price = when(run["started_at"]), painted(run["state"]), f"{run['price']:.4f} USD"
+        what = (started, run["direction"], run["mode"], state, took, price)
+        table.add_row(*what, run["triggered_by"], counts_of(run["counts"]), run["run"])
+    return table
+
+
+def _next(versions: tuple[VersionStatus, ...]) -> str:
+    """What to do now, as a command where there is one."""
+    problems = {
+        "changed": "was edited after it was applied: take the edit back, and write a new version for it.",
+        "missing": "is applied, but its file is gone: restore it.",
+        "out_of_order": "is pending behind a later version: roll that back, or give this one the next free version.",
+        "failed": "failed: see [bold]firestore-migrations history {0} --events[/].",
+    }
+    for version in versions:
+        if version.state in problems:
+            return f"{version.version} {problems[version.state].format(version.version)}"
+    waiting = [version.version for version in versions if not version.is_done]
+    if not versions:
+        return 'There are no migrations yet: [bold]firestore-migrations new "add user stats"[/]'
+    if not waiting:
+        return "Nothing is pending."
+    return f"{len(waiting)} to do. Next: [bold]firestore-migrations dry-run {waiting[0]}[/]"

@@ -1,0 +1,100 @@
+"""The verbs of the command line and their options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+NAME = "firestore-migrations"
+SUMMARY = "Versioned migrations of live Firestore data: back up, dry-run, apply, verify, roll back."
+EPILOG = (
+    "Migrations are in the folder that [firestore_migrations] migrations_folder of Airflow's configuration names, "
+    "else in ./migrations. AIRFLOW_HOME is Airflow's own. "
+    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 versions are pending or changed (status)."
+)
+
+
+class Option(NamedTuple):
+    """An argument, as argparse takes it."""
+
+    flags: tuple[str, ...]
+    settings: Mapping[str, Any]
+
+
+class Command(NamedTuple):
+    """A verb.
+
+    Attributes:
+        name: as it is typed.
+        help: one line.
+        perform: dotted name of the function that takes the arguments and gives an `Answer`.
+        options: its arguments.
+    """
+
+    name: str
+    help: str
+    perform: str
+    options: tuple[Option, ...]
+
+
+def _option(*flags: str, **settings: Any) -> Option:
+    return Option(flags, settings)
+
+
+_VERSION = _option("version", metavar="VERSION", help="v001, 1, or the file's name")
+_TARGET = _option(
+    "--target",
+    metavar="CONN_ID",
+    help="Airflow connection of type firestore (default: the first of [firestore_migrations] targets, "
+    "else firestore_default)",
+)
+_SET = _option(
+    "--set",
+    dest="params",
+    metavar="PARAM=VALUE",
+    action="append",
+    help="a parameter of the DAG, like batch_size=100; may be repeated",
+)
+_ALWAYS = (
+    _option("--output", choices=("table", "json"), default="table", help="what to print (default: table)"),
+    _option("--verbose", action="store_true", help="show Airflow's log on standard error, and errors with tracebacks"),
+)
+_ON_TARGET = (_TARGET, *_ALWAYS)
+_HERE = "firestore_migrations.cli"
+
+COMMANDS = (
+    Command(
+        "new",
+        "write the next migration and its test",
+        f"{_HERE}.files.new",
+        (
+            _option("title", metavar="TITLE", help='a few words, like "add user stats"'),
+            _option(
+                "--tests", metavar="DIR", help="folder of the test (default: tests/migrations beside the migrations)"
+            ),
+            *_ALWAYS,
+        ),
+    ),
+    Command("check", "read every migration for what cannot be planned", f"{_HERE}.files.check", _ALWAYS),
+    Command("status", "show where every version stands on a target", f"{_HERE}.states.status", _ON_TARGET),
+    Command(
+        "history",
+        "show every run of a version on a target",
+        f"{_HERE}.states.history",
+        (_VERSION, _option("--events", action="store_true", help="and what happened in each"), *_ON_TARGET),
+    ),
+    Command(
+        "dry-run",
+        "back up, plan and price a version; no document is written",
+        f"{_HERE}.running.dry_run",
+        (_VERSION, _SET, *_ON_TARGET),
+    ),
+    Command("run", "migrate: back up, plan, apply and verify", f"{_HERE}.running.run", (_VERSION, _SET, *_ON_TARGET)),
+    Command("rollback", "take a version back", f"{_HERE}.running.rollback", (_VERSION, _SET, *_ON_TARGET)),
+    Command(
+        "verify",
+        "look again whether the data is what a version promises; writes nothing",
+        f"{_HERE}.verifying.verify",
+        (_VERSION, *_ON_TARGET),
+    ),
+)

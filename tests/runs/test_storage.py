@@ -1,0 +1,305 @@
+"""What is kept: whole or not at all, private, readable by anyone's tools, and found out when it was altered."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from firestore_migrations import Database, Document, each_document
+from firestore_migrations.errors import StorageError
+from firestore_migrations.firestore import wire
+from firestore_migrations.firestore.wire import Stored
+from firestore_migrations.runs import segments
+from firestore_migrations.runs.plan import PlanWriter, Row, find_plan, read_batches
+from firestore_migrations.runs.snapshot import find_snapshot, read_snapshot, take_snapshot
+from firestore_migrations.runs.storage import Folder
+from tests.runs.world import PHASES, World
+
+SECRET = "secret-4711"
+
+
+@each_document("c")
+def up(document: Document, db: Database) -> None:
+    document["new"] = document["old"]
+    db.create(f"twin/{document.id}", {"old": document["old"]})
+
+
+def files(world: World) -> dict[str, Path]:
+    root = world.storage
+    return {str(path.relative_to(root)): path for path in root.rglob("*") if path.is_file()}
+
+
+def parquet(world: World, kind: str) -> Path:
+    (found,) = [path for name, path in files(world).items() if f"/{kind}/" in name and name.endswith(".parquet")]
+    return found
+
+
+def test_snapshot_and_plan_are_parquet_for_everyone(world: World) -> None:
+    world.write({f"c/{n}": {"old": n} for n in range(3)})
+    times = world.update_times()
+    world.run(up, up_to="review")
+
+    snapshot = pq.read_table(parquet(world, "snapshot"))
+    assert snapshot.column_names == ["path", "create_time", "update_time", "document"]
+    assert snapshot["path"].to_pylist() == ["c/0", "c/1", "c/2"]
+    assert [int(at.timestamp() * 1e6 + 0.5) for at in snapshot["update_time"].to_pylist()] == list(times.values())
+    document = wire.Document.FromString(snapshot["document"][1].as_py())
+    assert (document.name.rsplit("/", 2)[1:], document.fields["old"].integer_value) == (["c", "1"], 1)
+    plan = pq.read_table(parquet(world, "plan"))
+    assert plan.column_names == list(Row._fields)
+    assert list(zip(*(plan[name].to_pylist() for name in ("row", "path", "source", "operation")), strict=True)) == [
+        (0, "c/0", "c/0", "updated"),
+        (1, "twin/0", "c/0", "created"),
+        (2, "c/1", "c/1", "updated"),
+        (3, "twin/1", "c/1", "created"),
+        (4, "c/2", "c/2", "updated"),
+        (5, "twin/2", "c/2", "created"),
+    ]
+    assert [before is None for before in plan["before"].to_pylist()] == [False, True] * 3
+    assert plan["before"][2].as_py() == snapshot["document"][1].as_py()
+
+
+def test_every_folder_and_file_is_its_owners_alone(world: World) -> None:
+    world.write({"c/a": {"old": 1}})
+    mask = os.umask(0)
+    try:
+        world.run(up)
+    finally:
+        os.umask(mask)
+
+    paths = [world.storage, *world.storage.rglob("*")]
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in paths}
+    assert {path: oct(mode) for path, mode in modes.items() if mode != (0o700 if path.is_dir() else 0o600)} == {}
+    assert [path for path in paths if path.name.startswith(".")] == []
+
+
+SPOILS: dict[str, Callable[[Path], Any]] = {
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-10]),
+    "altered": lambda path: path.write_bytes(bytes([*path.read_bytes()[:-1], 0])),
+    "missing": Path.unlink,
+    "empty": lambda path: path.write_bytes(b""),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+@pytest.mark.parametrize(("kind", "phase"), [("snapshot", "dry_run"), ("plan", "apply")])
+def test_a_spoilt_segment_is_found_before_anything_is_written(world: World, spoil: str, kind: str, phase: str) -> None:
+    world.write({"c/a": {"old": 1}})
+    before = world.read()
+    life = world.run(up, up_to=PHASES[PHASES.index(phase) - 1])
+
+    SPOILS[spoil](parquet(world, kind))
+    with pytest.raises(StorageError, match=f"{kind}/0000/000000.parquet") as spoilt:
+        life.perform(phase)
+
+    assert spoilt.value.facts["uri"].endswith("000000.parquet")
+    assert world.read() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "after"),
+    [("run.json", "preflight"), ("snapshot.json", "backup"), ("plan.json", "review"), ("review.json", "review")],
+)
+def test_spoilt_facts_are_found_before_anything_is_written(world: World, name: str, after: str) -> None:
+    world.write({"c/a": {"old": 1}})
+    before = world.read()
+    life = world.run(up, up_to=after)
+
+    (path,) = [path for found, path in files(world).items() if found.endswith(f"/{name}")]
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(StorageError, match=name):
+        life.go_on()
+
+    assert world.read() == before
+
+
+def test_a_backup_that_is_cleared_after_apply_began_keeps_the_before_images(world: World) -> None:
+    world.write({f"c/{n}": {"old": n} for n in range(3)})
+    before = world.read()
+    life = world.run(up, up_to="apply")
+    kept = {name: path.read_bytes() for name, path in files(world).items() if "/snapshot/" in name or "/plan/" in name}
+
+    life.perform("preflight", "finish")
+
+    assert {name: files(world)[name].read_bytes() for name in kept} == kept
+    world.run(up, direction="down")
+    assert world.read() == before
+
+
+def test_a_snapshot_that_was_cut_short_is_taken_again(world: World) -> None:
+    world.write({"c/a": {"old": 1}})
+    life = world.run(up, up_to="preflight")
+
+    def broken() -> Iterator[Stored]:
+        yield Stored("c/zzz", 1, 1, b"")
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        take_snapshot(life.folder / "snapshot" / "0000", broken())
+    life.go_on()
+
+    assert world.data()["c/a"] == {"old": 1, "new": 1}
+
+
+def test_results_are_small_plain_data_without_values_of_documents(world: World) -> None:
+    world.write({f"c/{n:03}": {"old": f"{SECRET}-{n}"} for n in range(300)})
+
+    life = world.run(up)
+    down = world.run(up, direction="down")
+
+    for results in (life.results, down.results):
+        text = json.dumps(results)
+        assert json.loads(text) == json.loads(json.dumps(json.loads(text)))
+        assert len(text) < 5000
+        assert SECRET not in text
+    assert SECRET not in str(world.records())
+    assert "secret" in (life.folder.root / "report.md").read_text()  # people decide on it; the target's policy says
+
+
+@pytest.mark.parametrize("policy", ["shapes", "none"])
+def test_a_report_shows_no_more_than_the_targets_policy(world: World, policy: str) -> None:
+    from dataclasses import replace
+
+    world.write({"c/a": {"old": SECRET}})
+    life = world.begin(up)
+    life.run = replace(life.run, target=replace(life.run.target, samples=policy))
+    life.perform("preflight", "review")
+    report = (life.folder.root / "report.md").read_text()
+    assert SECRET not in report
+    assert ("string(11)" in report) is (policy == "shapes")
+
+
+def test_values_of_documents_are_in_no_error(world: World) -> None:
+    world.write({"c/a": {"old": SECRET}})
+
+    def failing(transform: Callable[[Document, Database], Any]) -> str:
+        step = each_document("c")(transform)
+        with pytest.raises(Exception, match=r".") as failed:
+            world.run(step)
+        chain: list[str] = []
+        error: BaseException | None = failed.value
+        while error is not None:
+            chain.append(str(error))
+            error = error.__cause__
+        return "\n".join(chain)
+
+    def raises(document: Document, db: Database) -> None:
+        raise KeyError(document["old"])
+
+    def lists(document: Document, db: Database) -> None:
+        document["x"] = [{"y": [document["old"], {1}]}]
+
+    def grows(document: Document, db: Database) -> None:
+        document["old"] += "!"
+
+    def updates(document: Document, db: Database) -> None:
+        db.update("c/none", {"x": document["old"]})
+
+    def both(document: Document, db: Database) -> None:
+        document["copy"] = document["old"]
+        document.rename("old", "copy")
+
+    for transform in (raises, lists, grows, updates, both):
+        assert SECRET not in failing(transform), transform.__name__
+    assert SECRET not in str(world.records())
+
+
+def row(path: str, size: int = 10) -> Row:
+    return Row(0, path, path, "up", "updated", 1, b"before", b"w" * size)
+
+
+def test_segments_are_cut_and_come_back_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "_SEGMENT_ROWS", 10)
+    folder = Folder(tmp_path / "plan")
+    writer = PlanWriter(folder, rows_per_batch=4, request_limit=4 * 1024 * 1024)
+    for n in range(30):
+        writer.add(row(f"c/{n:02}"))
+    plan = writer.close(scanned=30)
+
+    assert [segment.rows for segment in plan.segments] == [12, 12, 6]
+    assert find_plan(folder) == plan
+    found = list(read_batches(folder, plan, first_row=100))
+    assert [batch.rows for batch in found] == [f"{n:09}-{min(n + 3, 129):09}" for n in range(100, 130, 4)]
+    assert [item.path for batch in found for item in batch.content] == [f"c/{n:02}" for n in range(30)]
+
+
+def test_a_batch_never_exceeds_rows_or_bytes(tmp_path: Path) -> None:
+    writer = PlanWriter(Folder(tmp_path), rows_per_batch=3, request_limit=64 * 1024 + 1000)
+    for n, size in enumerate([400, 400, 400, 10, 10, 10, 10, 5000, 10]):
+        writer.add(row(f"c/{n}", size))
+    plan = writer.close()
+    cut = [[len(item.write) for item in batch.content] for batch in read_batches(Folder(tmp_path), plan)]
+    assert cut == [[400, 400], [400, 10, 10], [10, 10], [5000], [10]]
+    assert plan.batches == 5
+
+
+def test_a_snapshot_comes_back_as_it_was_taken(tmp_path: Path) -> None:
+    documents = [Stored(f"c/{n}\x00\U0001f600", -1, 253402300799999999 - n, bytes([n % 256]) * n) for n in range(1100)]
+    folder = Folder(tmp_path)
+    snapshot = take_snapshot(folder, documents)
+    again = find_snapshot(folder)
+    assert again == snapshot
+    assert [stored for chunk in read_snapshot(folder, snapshot) for stored in chunk] == documents
+    assert (snapshot.documents, snapshot.bytes) == (1100, sum(len(stored.raw) for stored in documents))
+
+
+def test_storage_that_cannot_be_written_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    folder = Folder(tmp_path / "file" / "below")
+    with pytest.raises(StorageError, match="below/name cannot be written: FileExistsError"):
+        folder.write("name", b"data")
+    with pytest.raises(StorageError, match="cannot be read: FileNotFoundError"):
+        Folder(tmp_path).read("none")
+
+
+def test_a_run_never_imports_pandas(world: World) -> None:
+    """pyarrow does where it is installed, and a task would be a second or more slower for nothing."""
+    world.write({"c/a": {"old": 1}})
+    program = (
+        "import sys, pathlib\n"
+        "from firestore_migrations import each_document\n"
+        "from tests.runs.world import World\n"
+        "host, project, storage = sys.argv[1:]\n"
+        "step = each_document('c')(lambda document, db: document.rename('old', 'new'))\n"
+        "World(host, project, pathlib.Path(storage)).run(step, shards=2)\n"
+        "print('pandas' in sys.modules)\n"
+    )
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        str(world.address.emulator_host),
+        world.address.project,
+        str(world.storage),
+    ]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(
+        command, env=environment, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
+    assert world.data() == {"c/a": {"new": 1}}
+
+
+def test_columns_are_what_pyarrow_itself_makes() -> None:
+    values: list[tuple[list[Any], pa.DataType]] = [
+        (["a", None, "", "é\U0001f600"], pa.string()),
+        ([b"\x00", None, b"", b"x" * 1000], pa.binary()),
+        ([None] * 9, pa.binary()),
+        ([None, *range(-5, 20), None, 2**63 - 1], pa.int64()),
+        ([None, -62135596800000000, 253402300799999999], pa.timestamp("us", tz="UTC")),
+        ([], pa.string()),
+    ]
+    for column, kind in values:
+        made = segments._column(column, kind)
+        made.validate(full=True)
+        assert made.equals(pa.array(column, kind))
