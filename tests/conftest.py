@@ -25,6 +25,7 @@ AIRFLOW_HOME = tempfile.mkdtemp(prefix="airflow-")
 atexit.register(shutil.rmtree, AIRFLOW_HOME, ignore_errors=True)
 os.environ.update(
     AIRFLOW_HOME=AIRFLOW_HOME,
+    AIRFLOW__CORE__FERNET_KEY="MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",  # one for all processes of the tests
     AIRFLOW__CORE__LOAD_EXAMPLES="False",
     AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL="0",  # what is parsed is served at once
     AIRFLOW__CORE__DAGS_FOLDER=str(Path(__file__).parent.parent / "dags"),

@@ -25,7 +25,9 @@ def api(airflow_home: Path) -> Iterator[Any]:
 
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "True")
-        environment.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "a secret of 64 bytes, the least that a signature with SHA-512 takes")
+        environment.setenv(
+            "AIRFLOW__API_AUTH__JWT_SECRET", "a secret of 64 bytes, the least that a signature with SHA-512 takes"
+        )
         client = TestClient(create_app(apps="core"), base_url="http://testserver")
         token = client.get("/auth/token").json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"

@@ -65,9 +65,7 @@ class Deployment:
 
     def ask_for(self, version: str, **conf: Any) -> Any:
         """Trigger a run as the form does, and return the API's answer."""
-        return self.api.post(
-            f"/api/v2/dags/{self.dag_id(version)}/dagRuns", json={"logical_date": None, "conf": conf}
-        )
+        return self.api.post(f"/api/v2/dags/{self.dag_id(version)}/dagRuns", json={"logical_date": None, "conf": conf})
 
     def run(self, version: str, **conf: Any) -> Outcome:
         """Trigger a run, and perform its tasks until it ends or waits for a retry."""

@@ -26,8 +26,7 @@ BODIES = {
     "fails by itself": (EACH + "db.fail('it is not whole')", "failed"),
     "not idempotent": (EACH + 'user["secret"] += user["secret"]', "failed"),
     "script raises": (
-        "@script\ndef up(db):\n"
-        '    raise ValueError(next(iter(db.collection("users").stream())).to_dict()["secret"])',
+        '@script\ndef up(db):\n    raise ValueError(next(iter(db.collection("users").stream())).to_dict()["secret"])',
         "failed",
     ),
     "script of a wrong filter": (

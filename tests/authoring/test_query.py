@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import firestore_migrations as ours
-from firestore_migrations.authoring import answer
+from firestore_migrations.authoring.client import answer
 from firestore_migrations.errors import DocumentError
 from tests.authoring.scripting import NOW, database, official, on, plain, plain_snapshots, planned_by
 

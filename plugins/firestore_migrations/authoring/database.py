@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from firestore_migrations.errors import DocumentError
 
 if TYPE_CHECKING:
-    from firestore_migrations.authoring.batch import Batch, BulkWriter
-    from firestore_migrations.authoring.collection import Collection
+    from firestore_migrations.authoring.client.batch import Batch, BulkWriter
+    from firestore_migrations.authoring.client.collection import Collection
     from firestore_migrations.authoring.drafts import Base, Drafts
-    from firestore_migrations.authoring.query import Query
-    from firestore_migrations.authoring.reference import Reference, Snapshot
+    from firestore_migrations.authoring.client.query import Query
+    from firestore_migrations.authoring.client.reference import Reference, Snapshot
     from firestore_migrations.firestore.document import Document
 
 
@@ -113,25 +113,25 @@ class Database:
 
     def collection(self, *path: str) -> Collection:
         """A collection, to stream, query, or take documents from."""
-        from firestore_migrations.authoring.collection import Collection
+        from firestore_migrations.authoring.client.collection import Collection
 
         return Collection(self, "/".join(path))
 
     def collection_group(self, collection_id: str) -> Query:
         """A query over every collection of that id."""
-        from firestore_migrations.authoring.query import group
+        from firestore_migrations.authoring.client.query import group
 
         return group(self, collection_id)
 
     def collections(self) -> Iterator[Collection]:
         """The database's top-level collections, the audit trail aside."""
-        from firestore_migrations.authoring.collection import collections
+        from firestore_migrations.authoring.client.collection import collections
 
         return collections(self, "")
 
     def document(self, *path: str) -> Reference:
         """A document, to get, set, update or delete."""
-        from firestore_migrations.authoring.reference import reference
+        from firestore_migrations.authoring.client.reference import reference
 
         return reference(self, self._checked("/".join(path)))
 
@@ -139,19 +139,19 @@ class Database:
         self, references: Iterable[Any], field_paths: Iterable[str] | None = None, **tuning: Any
     ) -> Iterator[Snapshot]:
         """The documents of many references, read together; in their order, also those that are missing."""
-        from firestore_migrations.authoring.reference import get_all
+        from firestore_migrations.authoring.client.reference import get_all
 
         return get_all(self, references, field_paths, **tuning)
 
     def batch(self) -> Batch:
         """A batch of the official client's shape; its writes are recorded when it is committed."""
-        from firestore_migrations.authoring.batch import Batch
+        from firestore_migrations.authoring.client.batch import Batch
 
         return Batch(self)
 
     def bulk_writer(self, *_: Any, **__: Any) -> BulkWriter:
         """A bulk writer of the official client's shape; its writes are recorded as they are added."""
-        from firestore_migrations.authoring.batch import BulkWriter
+        from firestore_migrations.authoring.client.batch import BulkWriter
 
         return BulkWriter(self)
 

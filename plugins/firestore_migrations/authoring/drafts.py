@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from firestore_migrations.authoring.overlay import Overlay
+from firestore_migrations.authoring.client.overlay import Overlay
 from firestore_migrations.errors import DocumentError
 from firestore_migrations.firestore import wire
 from firestore_migrations.firestore.change import Change, change_of

@@ -242,7 +242,7 @@ class Planner:
                 f"Script {self._step.name!r} failed: {_describe(error)}.",
                 "Nothing was written. Mend the script and clear `dry_run`.",
                 step=self._step.name,
-            ) from error
+            ) from None  # its message may quote a value
 
     def _failure(self, path: str, error: BaseException) -> Failure:
         return Failure(path, self._step.name, _describe(error))

@@ -10,8 +10,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from firestore_migrations.authoring import purity, shape
-from firestore_migrations.authoring.finding import Finding
+from firestore_migrations.authoring.lint import purity, shape
+from firestore_migrations.authoring.lint.finding import Finding
 from firestore_migrations.authoring.loading import FILE_NAME, NOT_PYTHON, read_source
 
 __all__ = ["RULES", "Finding", "lint"]

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from firestore_migrations.authoring.finding import Finding
-from firestore_migrations.authoring.names import Names, imported
+from firestore_migrations.authoring.lint.finding import Finding
+from firestore_migrations.authoring.lint.names import Names, imported
 
 Definition: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef"
 

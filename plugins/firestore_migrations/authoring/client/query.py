@@ -16,14 +16,14 @@ from google.cloud.firestore_v1.base_query import BaseCompositeFilter, BaseFilter
 from google.cloud.firestore_v1.field_path import FieldPath
 from google.cloud.firestore_v1.types import StructuredQuery as OfficialStructuredQuery
 
-from firestore_migrations.authoring.answer import Answer
-from firestore_migrations.authoring.reference import Snapshot, refuse_options
+from firestore_migrations.authoring.client.answer import Answer
+from firestore_migrations.authoring.client.reference import Snapshot, refuse_options
 from firestore_migrations.errors import DocumentError
 from firestore_migrations.firestore import values, wire
 from firestore_migrations.firestore.scope import AUDIT_COLLECTION
 
 if TYPE_CHECKING:
-    from firestore_migrations.authoring.aggregation import Aggregation
+    from firestore_migrations.authoring.client.aggregation import Aggregation
     from firestore_migrations.authoring.database import Database
 
 
@@ -140,7 +140,7 @@ class Query:
             yield Snapshot(self._db, path, source)
 
     def _aggregation(self) -> Aggregation:
-        from firestore_migrations.authoring.aggregation import Aggregation
+        from firestore_migrations.authoring.client.aggregation import Aggregation
 
         return Aggregation(self)
 
@@ -168,7 +168,7 @@ def client_of(db: Database) -> Any:
     return db._base.codec.client(address.project, address.database)  # noqa: SLF001
 
 
-class _Exact(FieldFilter):  # type: ignore[misc]
+class _Exact(FieldFilter):
     """A filter whose value is encoded by our codec: the official one moves times before 1970."""
 
     def __init__(self, filter: FieldFilter) -> None:  # noqa: A002

@@ -11,13 +11,13 @@ from google.cloud.firestore_v1.base_aggregation import AggregationResult
 from google.cloud.firestore_v1.field_path import FieldPath
 from google.cloud.firestore_v1.types import StructuredAggregationQuery
 
-from firestore_migrations.authoring.reference import refuse_options
+from firestore_migrations.authoring.client.reference import refuse_options
 from firestore_migrations.firestore import wire
 from firestore_migrations.firestore.query import field_of
 
 if TYPE_CHECKING:
-    from firestore_migrations.authoring.answer import Answer
-    from firestore_migrations.authoring.query import Query
+    from firestore_migrations.authoring.client.answer import Answer
+    from firestore_migrations.authoring.client.query import Query
 
 _Request: Any = StructuredAggregationQuery.pb()
 _INT64 = 2**63

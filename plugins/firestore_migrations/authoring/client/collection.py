@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from google.cloud.firestore import Query as OfficialQuery
 
-from firestore_migrations.authoring.query import Query, client_of
-from firestore_migrations.authoring.reference import Reference, reference, refuse_options
+from firestore_migrations.authoring.client.query import Query, client_of
+from firestore_migrations.authoring.client.reference import Reference, reference, refuse_options
 from firestore_migrations.errors import DocumentError
 from firestore_migrations.firestore.scope import AUDIT_COLLECTION
 
@@ -84,7 +84,7 @@ class Collection(Query):
 
     def list_documents(self, page_size: int | None = None, **tuning: Any) -> Iterator[Reference]:  # noqa: ARG002
         """References of all documents, also of missing ones that have subcollections."""
-        from firestore_migrations.authoring.listing import listed_documents
+        from firestore_migrations.authoring.client.listing import listed_documents
 
         refuse_options(tuning)
         for path in listed_documents(self._db._drafts, self._db._base, self.path):  # noqa: SLF001
@@ -93,7 +93,7 @@ class Collection(Query):
 
 def collections(db: Database, parent: str) -> Iterator[Collection]:
     """The collections under a document, or of the database itself where `parent` is empty; in order of their ids."""
-    from firestore_migrations.authoring.listing import listed_collections
+    from firestore_migrations.authoring.client.listing import listed_collections
 
     for collection_id in listed_collections(db._drafts, db._base, parent):  # noqa: SLF001
         yield Collection(db, f"{parent}/{collection_id}" if parent else collection_id)

@@ -69,7 +69,7 @@ class Batch:
         self._writes.append(write)
 
     def _bound(self, reference: Any) -> Any:
-        from firestore_migrations.authoring.reference import reference as bound
+        from firestore_migrations.authoring.client.reference import reference as bound
 
         return bound(self._db, self._db._checked(reference))  # noqa: SLF001 -- the script's side of Database
 

@@ -15,7 +15,7 @@ from firestore_migrations.firestore import values, wire
 from firestore_migrations.firestore.query import projected
 
 if TYPE_CHECKING:
-    from firestore_migrations.authoring.collection import Collection
+    from firestore_migrations.authoring.client.collection import Collection
     from firestore_migrations.authoring.database import Database
 
 _TUNING = {"retry", "timeout"}
@@ -26,7 +26,7 @@ _REMEDIES = {
 }
 
 
-class Reference(DocumentReference):  # type: ignore[misc]
+class Reference(DocumentReference):
     """A document of the target; equal to the official reference of the same document, and stored like one.
 
     Args:
@@ -86,7 +86,7 @@ class Reference(DocumentReference):  # type: ignore[misc]
 
     def collections(self, page_size: int | None = None, **tuning: Any) -> Iterator[Collection]:  # noqa: ARG002
         """The collections under this document."""
-        from firestore_migrations.authoring.collection import collections
+        from firestore_migrations.authoring.client.collection import collections
 
         refuse_options(tuning)
         return collections(self._db, self.path)
@@ -97,7 +97,7 @@ class Reference(DocumentReference):  # type: ignore[misc]
         return self._db.collection(*self._path[:-1])
 
 
-class Snapshot(DocumentSnapshot[Any]):  # type: ignore[misc]
+class Snapshot(DocumentSnapshot[Any]):
     """A document as a script read it, in the official snapshot's shape; decoded when it is asked for, and exactly.
 
     Args:

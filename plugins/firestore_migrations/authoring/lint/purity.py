@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from firestore_migrations.authoring.finding import Finding
-from firestore_migrations.authoring.names import Function, Names
+from firestore_migrations.authoring.lint.finding import Finding
+from firestore_migrations.authoring.lint.names import Function, Names
 
 
 @dataclass(frozen=True)
