@@ -28,7 +28,7 @@ check: $(READY) ## lint, format, types, layers, migrations
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/pytest --quiet tests/test_layers.py
-# Not before there is a command line: $(BIN)/firestore-migrations check
+	$(BIN)/firestore-migrations check
 
 lock: ## resolve constraints.txt anew, for every Python that pyproject.toml allows (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --upgrade \

@@ -49,7 +49,7 @@ def emulator() -> Iterator[Emulator]:
 
 @pytest.fixture(scope="session")
 def airflow_home() -> Path:
-    """The AIRFLOW_HOME of the whole run, with a database; its DAGs folder is this repository's, and nobody has parsed it."""
+    """The AIRFLOW_HOME of the whole run, with a database. Its DAGs folder is this repository's, and not parsed yet."""
     done = subprocess.run(
         [sys.executable, "-m", "airflow", "db", "migrate"], capture_output=True, text=True, check=False
     )

@@ -100,7 +100,7 @@ def make_params() -> dict[str, Param]:
             type="string",
             minLength=1,
             title="Target",
-            description="Connection of type `firestore`: the database to migrate.",
+            description="Connection of type firestore: the database to migrate.",
             **({"enum": targets} if targets else {}),
         ),
         "mode": Param(
@@ -108,10 +108,10 @@ def make_params() -> dict[str, Param]:
             type="string",
             enum=["apply", "dry_run"],
             title="Mode",
-            description="`dry_run` ends after the plan and its report; nothing but the audit is written.",
+            description="dry_run ends after the plan and its report; nothing but the audit is written.",
         ),
         "direction": Param(
-            "up", type="string", enum=["up", "down"], title="Direction", description="`down` takes the version back."
+            "up", type="string", enum=["up", "down"], title="Direction", description="down takes the version back."
         ),
         "sample": Param(
             5,
@@ -162,7 +162,7 @@ def make_params() -> dict[str, Param]:
             pattern=r"^\d+(\.\d+)?%?$",
             section="Limits",
             title="Failures tolerated",
-            description="Documents that may fail before the run stops: a count, or a share of the scanned like `1%`.",
+            description="Documents that may fail before the run stops: a count, or a share of the scanned like 1%.",
         ),
         "budget": Param(
             None,

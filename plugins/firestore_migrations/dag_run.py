@@ -23,7 +23,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from firestore_migrations.authoring.migration import Migration
-from firestore_migrations.errors import ConfigurationError, FirestoreMigrationsError
+from firestore_migrations.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -180,18 +180,21 @@ def _test(dag: DAG, version: str, params: dict[str, Any], started: Callable[[str
 
 
 def _finish(dag: DAG, version: str, params: dict[str, Any], run_id: str) -> None:
-    """End a run whose DAG was interrupted between two tasks; where the DAG did so itself, nothing changes."""
+    """End a run that was interrupted between two tasks, in the audit and in Airflow, unless its DAG has ended it."""
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from airflow.utils.state import DagRunState, State
+
     from firestore_migrations.operators.migration import run_of
     from firestore_migrations.runs.phases import perform
 
-    run = run_of(
-        version,
-        params.get("target", dag.params["target"]),
-        params,
-        run_id=run_id,
-        dag_id=dag.dag_id,
-        triggered_by="Ctrl-C",
-    )
+    with create_session() as session:
+        for dag_run in DagRun.find(dag_id=dag.dag_id, run_id=run_id, session=session):
+            if dag_run.state in State.finished_dr_states:
+                return
+            dag_run.set_state(DagRunState.FAILED)  # a scheduler that starts later would go on with it
+    target = params.get("target", dag.params["target"])
+    run = run_of(version, target, params, run_id=run_id, dag_id=dag.dag_id, triggered_by=getpass.getuser())
     perform(run, "finish")
 
 
@@ -216,18 +219,13 @@ def _bundles() -> str:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Make Ctrl-C fail the task that is working, so that the DAG still finishes; afterwards raise KeyboardInterrupt.
-
-    Airflow takes a KeyboardInterrupt within a task for one more reason to try again.
-    """
+    """Raise KeyboardInterrupt at the end too: the operator makes it the failure of a task, and the DAG finishes."""
     interrupts = 0
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         nonlocal interrupts
         interrupts += 1
-        if interrupts > 1:
-            raise KeyboardInterrupt
-        raise FirestoreMigrationsError("The run was interrupted with Ctrl-C.", "A new run plans what is left.")
+        raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -235,9 +233,6 @@ def _interruptible() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, interrupt)
     try:
         yield
-    except FirestoreMigrationsError:  # between two tasks
-        if not interrupts:
-            raise
     finally:
         signal.signal(signal.SIGINT, before)
     if interrupts:

@@ -1,4 +1,4 @@
-"""A deployment: Airflow's database and REST API, the DAGs of a folder of migrations, and runs as the scheduler drives them."""
+"""A deployment: Airflow's database and REST API, the DAGs of a folder of migrations, and runs task by task."""
 
 from __future__ import annotations
 
@@ -67,11 +67,16 @@ class Deployment:
         """Trigger a run as the form does, and return the API's answer."""
         return self.api.post(f"/api/v2/dags/{self.dag_id(version)}/dagRuns", json={"logical_date": None, "conf": conf})
 
-    def run(self, version: str, **conf: Any) -> Outcome:
-        """Trigger a run, and perform its tasks until it ends or waits for a retry."""
+    def run(self, version: str, *, stop_before: str = "", **conf: Any) -> Outcome:
+        """Trigger a run, and perform its tasks until it ends, waits for a retry, or comes to a task to stop before."""
         answer = self.ask_for(version, **conf)
         assert answer.status_code == 200, answer.text
-        return self.go_on(self.dag_id(version), answer.json()["dag_run_id"])
+        return self.go_on(self.dag_id(version), answer.json()["dag_run_id"], stop_before)
+
+    def mark_failed(self, outcome: Outcome) -> None:
+        """Mark a run as failed, as the page does."""
+        path = f"/api/v2/dags/{outcome.dag_id}/dagRuns/{outcome.run_id}"
+        assert self.api.patch(path, json={"state": "failed"}).status_code == 200
 
     def clear(self, outcome: Outcome, *tasks: str, downstream: bool = True) -> list[str]:
         """Clear tasks of a run as the page does, and return the ids of everything that Airflow cleared with them."""
@@ -89,7 +94,7 @@ class Deployment:
         assert answer.status_code == 200, answer.text
         return sorted({task["task_id"] for task in answer.json()["task_instances"]})
 
-    def go_on(self, dag_id: str, run_id: str) -> Outcome:
+    def go_on(self, dag_id: str, run_id: str, stop_before: str = "") -> Outcome:
         """Perform every task that can run, in the order of the scheduler, in this process."""
         dag = self.dags[dag_id]
         session = settings.Session()
@@ -106,6 +111,8 @@ class Deployment:
             session.commit()
             tasks = run.get_task_instances(session=session)
             if not ready and any(task.state == TaskInstanceState.UP_FOR_RETRY for task in tasks):
+                break
+            if any(task.task_id == stop_before for task in ready):
                 break
             for task in tasks:
                 if task.state == TaskInstanceState.SCHEDULED:

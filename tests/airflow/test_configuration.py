@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 from airflow.providers_manager import ProvidersManager
 from airflow.sdk.configuration import conf
+from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 
 from firestore_migrations import configuration
 from firestore_migrations.errors import ConfigurationError
@@ -61,10 +62,10 @@ def test_the_providers_description_follows_airflows_schema() -> None:
 def test_airflow_loads_the_provider_and_its_connection_type_without_a_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    manager = ProvidersManager()
     with caplog.at_level(logging.WARNING):
-        assert get_provider_info().items() <= manager.providers["firestore-migrations"].data.items()
-        hook = manager.hooks["firestore"]
+        provider = ProvidersManager().providers["firestore-migrations"]
+        hook = ProvidersManagerTaskRuntime().hooks["firestore"]
+    assert get_provider_info().items() <= provider.data.items()
     assert (hook.hook_class_name, hook.connection_id_attribute_name, hook.hook_name) == (
         "firestore_migrations.hooks.firestore.FirestoreHook",
         "target",

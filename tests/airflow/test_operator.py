@@ -12,7 +12,6 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from firestore_migrations.emulator import Emulator
 from firestore_migrations.errors import FirestoreMigrationsError, StorageError
 from firestore_migrations.operators.migration import FirestoreMigrationOperator
 from tests.runs.world import World

@@ -1,4 +1,4 @@
-"""The two ways to deploy it: as an installed package, and by dropping plugins, dags and migrations into Airflow's folders."""
+"""The two ways to deploy it: as an installed package, and by dropping its folders into Airflow's."""
 
 from __future__ import annotations
 

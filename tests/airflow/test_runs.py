@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,7 @@ def test_the_shipped_versions_run_in_order_and_the_last_is_taken_back(deployment
         assert outcome.result("finish")["state"] == world.state(version) == "verified"
         assert outcome.result("finish")["counts"]["failed"] == 0
         prints.append(fingerprint(host, project))
-    changed = [{name for name in after if after[name] != before.get(name)} for before, after in zip(prints, prints[1:])]
+    changed = [{name for name in after if after[name] != before.get(name)} for before, after in pairwise(prints)]
     assert changed == [{"user_stats"}, {"users"}, {"invoices"}]
 
     down = deployment.run("v003", direction="down")
@@ -121,6 +122,22 @@ def test_a_transform_that_raises_fails_the_run_before_anything_is_written_and_fr
     run = world.records()[f"v001/runs/{outcome.run_id}"]
     assert (run["state"], run["error"].partition(":")[0]) == ("failed", "TooManyFailures")
     assert "users/bob" in run["error"]
+    assert _lease(world) == ""
+
+
+@pytest.mark.parametrize("task", ["backup", "apply"])
+def test_a_run_that_a_person_marked_failed_gives_the_target_back_and_is_no_success(
+    deployment: Deployment, world: World, write: Callable[..., None], task: str
+) -> None:
+    """Airflow skips what was left, runs the teardown, and would call the run a success."""
+    world.write({"users/ada": {"n": 1}})
+    write("user['m'] = 1")
+    stopped = deployment.run("v001", stop_before=task)
+    assert _lease(world) == f"v001/{stopped.run_id}"
+    deployment.mark_failed(stopped)
+    outcome = deployment.go_on(stopped.dag_id, stopped.run_id)
+    assert (outcome.state, outcome.tasks["finish"]) == ("failed", "failed")
+    assert world.records()[f"v001/runs/{outcome.run_id}"]["state"] == "failed"
     assert _lease(world) == ""
 
 

@@ -1,4 +1,7 @@
-"""What is in a document stays out of Airflow: its logs, its database, and every error. Paths and field names may be told."""
+"""What is in a document stays out of Airflow: its logs, its database, and every error.
+
+Paths and field names may be told.
+"""
 
 from __future__ import annotations
 
@@ -17,32 +20,20 @@ from tests.runs.world import World
 
 MARK = "zebra-4711"
 EACH = '@each_document("users")\ndef up(user, db):\n    '
+SCRIPT = "@script\ndef up(db):\n    secret = next(iter(db.collection('users').stream())).to_dict()['secret']\n    "
+CHECK = EACH + "user['n'] = 1\n\n@up.verify\ndef check(user, db):\n    "
 BODIES = {
-    "good": (EACH + 'user["copy"] = user["secret"]', "verified"),
-    "raises": (EACH + 'raise ValueError(user["secret"])', "failed"),
-    "key error": (EACH + 'user["copy"] = {}[user["secret"]]', "failed"),
-    "impossible value": (EACH + 'user["copy"] = {user["secret"], 1}', "failed"),
-    "missing field": (EACH + 'del user["map"][user["secret"]]', "failed"),
+    "good": (EACH + "user['copy'] = user['secret']", "verified"),
+    "raises": (EACH + "raise ValueError(user['secret'])", "failed"),
+    "key error": (EACH + "user['copy'] = {}[user['secret']]", "failed"),
+    "impossible value": (EACH + "user['copy'] = {user['secret'], 1}", "failed"),
+    "missing field": (EACH + "del user['map'][user['secret']]", "failed"),
     "fails by itself": (EACH + "db.fail('it is not whole')", "failed"),
-    "not idempotent": (EACH + 'user["secret"] += user["secret"]', "failed"),
-    "script raises": (
-        '@script\ndef up(db):\n    raise ValueError(next(iter(db.collection("users").stream())).to_dict()["secret"])',
-        "failed",
-    ),
-    "script of a wrong filter": (
-        "@script\ndef up(db):\n"
-        '    secret = next(iter(db.collection("users").stream())).to_dict()["secret"]\n'
-        '    list(db.collection("users").where("a", secret, 1).stream())',
-        "failed",
-    ),
-    "check fails": (
-        EACH + 'user["n"] = 1\n\n@up.verify\ndef check(user, db):\n    assert not user["secret"], user["secret"]',
-        "failed",
-    ),
-    "check raises": (
-        EACH + 'user["n"] = 1\n\n@up.verify\ndef check(user, db):\n    raise LookupError(user["secret"])',
-        "failed",
-    ),
+    "not idempotent": (EACH + "user['secret'] += user['secret']", "failed"),
+    "script raises": (SCRIPT + "raise ValueError(secret)", "failed"),
+    "script of a wrong filter": (SCRIPT + "list(db.collection('users').where('a', secret, 1).stream())", "failed"),
+    "check fails": (CHECK + "assert not user['secret'], user['secret']", "failed"),
+    "check raises": (CHECK + "raise LookupError(user['secret'])", "failed"),
 }
 
 

@@ -78,6 +78,9 @@ class FirestoreMigrationOperator(BaseOperator):
             raise error from None
         except FirestoreMigrationsError as error:
             raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+        except KeyboardInterrupt:
+            # Where the DAG runs in a person's own process: Airflow would try again.
+            raise AirflowFailException("Interrupted with Ctrl-C.") from None
         except Exception as error:  # noqa: BLE001 -- whatever it is, it may quote a document
             raise self._without_values(error) from None
         if self.phase == "finish" and result["state"] == FAILED:
@@ -111,7 +114,7 @@ class FirestoreMigrationOperator(BaseOperator):
         )
 
 
-def run_of(
+def run_of(  # noqa: PLR0913 -- what a DAG run consists of
     version: str, target: str, params: Mapping[str, Any], *, run_id: str, dag_id: str, triggered_by: str = ""
 ) -> Run:
     """The run of a version against a connection, with a DAG run's parameters.

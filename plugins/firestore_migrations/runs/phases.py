@@ -40,6 +40,9 @@ def perform(run: Run, phase: str, shard: int | None = None) -> Any:
     except FirestoreMigrationsError as error:
         _record(run, phase, f"{type(error).__name__}: {error}")
         raise
+    except KeyboardInterrupt:
+        _record(run, phase, "Interrupted: stopped with Ctrl-C; a new run plans what is left")
+        raise
     except Exception as error:
         _record(run, phase, type(error).__name__)
         raise

@@ -129,11 +129,13 @@ def check_gates(run: Run, audit: Audit) -> None:
     states = {name: version["state"] for name, version in versions.items()}
     later = [name for name in states if _number(name) > _number(run.version)]
     if run.is_down:
+        applied = [name for name in later if states[name] in status.TOUCHED]
+        last = max(applied, key=_number, default="")
         _refuse_if(
             OutOfOrder,
-            [name for name in later if states[name] in status.TOUCHED],
+            applied,
             f"{run.version} cannot be rolled back before the later",
-            "Roll back with `firestore-migrations rollback {}` first.",
+            f"Roll back with `firestore-migrations rollback {last}` first.",
         )
         return
     if run.options.mode != APPLY:

@@ -1,0 +1,116 @@
+"""What the tests of the command line may ask for: a folder of migrations, a database, and ways to type a command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firestore_migrations.authoring.discovery import discover
+from firestore_migrations.authoring.migration import Migration
+from firestore_migrations.cli import main
+from firestore_migrations.emulator import Emulator
+from tests.runs.world import World
+
+SCRIPT = Path(sys.executable).with_name("firestore-migrations")
+ADD_GREETING = '''\
+"""Greet every user."""
+
+from firestore_migrations import Database, Document, each_document
+
+
+@each_document("users")
+def up(user: Document, db: Database) -> None:
+    user.setdefault("greeting", "hello")
+
+
+@up.verify
+def is_greeted(user: Document, db: Database) -> None:
+    assert "greeting" in user
+'''
+ADD_STATE = ADD_GREETING.replace("greeting", "state").replace("Greet every user", "Give every user a state")
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What a command gave back."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """All of standard output, which must be one JSON value."""
+        return json.loads(self.out)
+
+
+class Terminal:
+    """Somebody's terminal, in a folder with `migrations/`."""
+
+    def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self._capture = capture
+
+    def write(self, name: str, source: str) -> Path:
+        """Write a file of migrations/."""
+        path = self.folder / "migrations" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(source, encoding="utf-8")
+        return path
+
+    def migration(self, version: str) -> Migration:
+        found = discover(self.folder / "migrations").migrations
+        return next(migration for migration in found if migration.version == version)
+
+    def type(self, *words: str) -> Typed:
+        """Perform a command in this process."""
+        self._capture.readouterr()
+        try:
+            code = main(words)
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        return Typed(code, *self._capture.readouterr())
+
+    def script(self, *words: str, **environment: str) -> Typed:
+        """Perform a command as its own process, by the console script."""
+        done = subprocess.run(
+            [SCRIPT, *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.folder,
+            env={**os.environ, "PYTHONWARNINGS": "ignore", **environment},
+        )
+        return Typed(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Terminal:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return Terminal(folder, capfd)
+
+
+@pytest.fixture
+def world(
+    emulator: Emulator, project: str, tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[World]:
+    """Three users, the database that `firestore_default` leads to, and two migrations for it."""
+    storage = tmp_path / "storage"
+    extra = {"project": project, "emulator_host": emulator.host, "storage": f"file://{storage}"}
+    monkeypatch.setenv("AIRFLOW_CONN_FIRESTORE_DEFAULT", json.dumps({"conn_type": "firestore", "extra": extra}))
+    terminal.write("v001_add_greeting.py", ADD_GREETING)
+    terminal.write("v002_add_state.py", ADD_STATE)
+    made = World(emulator.host, project, storage)
+    made.write({f"users/{name}": {"name": name} for name in ("ada", "bob", "cyd")})
+    yield made
+    made.close()

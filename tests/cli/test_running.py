@@ -1,0 +1,100 @@
+"""`dry-run`, `run` and `rollback` run the version's own DAG, and standard output holds the result alone."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import ADD_GREETING, SCRIPT, Terminal
+from tests.runs.world import World
+
+pytestmark = pytest.mark.usefixtures("airflow_home")
+
+_SLOW = ADD_GREETING.replace("    user.setdefault", "    __import__('time').sleep(20)\n    user.setdefault")
+
+
+def test_run_and_rollback_need_no_dags_folder_and_print_json_alone(terminal: Terminal, world: World) -> None:
+    """As a person has it who has installed the package and begun a folder `migrations`."""
+    nothing = {"AIRFLOW__CORE__DAGS_FOLDER": str(terminal.folder / "no-dags")}
+    before = world.read()
+    up = terminal.script("run", "v001", "--output", "json", **nothing)
+    assert (up.code, up.json["state"], up.json["counts"]["updated"]) == (0, "verified", 3), up.err
+    assert {"version", "run", "state", "counts", "plan_digest", "snapshot_uri", "plan_uri", "price", "seconds"} <= {
+        *up.json
+    }
+    assert up.err.splitlines()[0] == "v001 preflight"
+    assert all(line.startswith("v001 ") for line in up.err.splitlines())
+    assert world.data()["users/ada"] == {"name": "ada", "greeting": "hello"}
+    assert world.records()[f"v001/runs/{up.json['run']}"]["triggered_by"] not in {"", "dag_test"}
+
+    down = terminal.script("rollback", "1", "--output", "json", **nothing)
+    assert (down.code, down.json["state"]) == (0, "rolled_back"), down.err
+    assert world.read() == before
+
+
+def test_dry_run_prices_a_run_and_writes_no_document(terminal: Terminal, world: World) -> None:
+    before = world.read()
+    typed = terminal.type("dry-run", "v001", "--output", "json")
+    assert (typed.code, typed.json["state"], typed.json["counts"]["updated"]) == (0, "planned", 3)
+    assert typed.json["estimate"]["writes"] == 4
+    assert typed.json["estimate"]["price"] > typed.json["price"] > 0
+    assert Path(typed.json["report_uri"].removeprefix("file://")).is_file()
+    assert world.read() == before
+
+
+def test_a_refused_run_is_1_with_the_reason_and_the_next_command(terminal: Terminal, world: World) -> None:
+    typed = terminal.type("run", "v002", "--output", "json")
+    assert (typed.code, typed.json["state"], typed.json["error"]["type"]) == (1, "failed", "OutOfOrder")
+    assert "firestore-migrations run v001" in typed.json["error"]["message"]
+
+
+def test_a_run_for_people_tells_changes_price_report_and_the_way_back(terminal: Terminal, world: World) -> None:
+    typed = terminal.type("run", "v001", "--set", "max_failures=1", "--set", "batch_size=2")
+    assert typed.code == 0
+    assert "✓ v001 add_greeting, run: verified on firestore_default" in typed.out
+    assert "3 updated; 0 of 3 documents unchanged" in typed.out
+    assert "USD" in typed.out
+    assert "report.md" in typed.out
+    assert "firestore-migrations rollback v001" in typed.out
+
+
+def test_in_a_terminal_a_bar_moves_on_standard_error(terminal: Terminal, world: World) -> None:
+    ours, theirs = pty.openpty()
+    command = [SCRIPT, "dry-run", "v001", "--output", "json"]
+    with subprocess.Popen(command, cwd=terminal.folder, stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while chunk := os.read(ours, 65536):
+                shown += chunk
+        except OSError:  # Linux says so when the last writer has gone
+            pass
+        out = process.communicate()[0]
+    os.close(ours)
+    assert process.returncode == 0
+    assert out.startswith("{")
+    assert "starting Airflow" in shown.decode()
+    assert "━" in shown.decode()
+
+
+def test_ctrl_c_leaves_the_run_audited_and_the_target_free(terminal: Terminal, world: World) -> None:
+    terminal.write("v001_add_greeting.py", _SLOW)
+    command = [SCRIPT, "run", "v001", "--output", "json"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=terminal.folder, **pipes) as process:
+        while "dry_run" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert '"Interrupted"' in out
+    assert "Traceback" not in err
+    (run,) = (record for path, record in world.records().items() if path.count("/") == 2)
+    assert run["state"] == "failed"
+    assert run["error"].startswith("Interrupted")
+    assert world.records()["_lease"]["holder"] == ""
