@@ -25,7 +25,7 @@ ROWS = ("floor read", "floor write", *PHASES, "whole life")
 
 
 @each_document("users")
-def up(user: Document, db: Database) -> None:
+def up(user: Document, db: Database) -> None:  # noqa: ARG001 -- a transform takes both
     """Change two fields, as the floor does."""
     if user["tier"] == "professional":
         user["tier"] = "growth"

@@ -18,9 +18,7 @@ def test_airflow_is_shown_no_module_of_the_package_but_the_plugin() -> None:
     assert set(_shown_to_airflow(PLUGINS)) <= {"firestore_migrations/plugin.py"}
 
 
-@pytest.mark.parametrize(
-    "other", ["plugin.py", "firestore_migrations/web/plugin.py", "firestore_migrations/cli.py"]
-)
+@pytest.mark.parametrize("other", ["plugin.py", "firestore_migrations/web/plugin.py", "firestore_migrations/cli.py"])
 def test_the_plugin_is_shown_and_a_file_like_it_elsewhere_is_not(tmp_path: Path, other: str) -> None:
     for name in ("firestore_migrations/plugin.py", other):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

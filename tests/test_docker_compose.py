@@ -40,9 +40,7 @@ ENVIRONMENT: dict[str, str] = SERVICES["airflow-scheduler"]["environment"]
 
 def _compose_is_here() -> bool:
     try:
-        return (
-            subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0
-        )
+        return subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0
     except FileNotFoundError:
         return False
 
@@ -77,9 +75,7 @@ def test_the_secrets_have_the_form_that_airflow_wants() -> None:
     fernet_key = base64.urlsafe_b64decode(ENVIRONMENT["AIRFLOW__CORE__FERNET_KEY"])
     assert len(fernet_key) == 32
     assert len(ENVIRONMENT["AIRFLOW__API_AUTH__JWT_SECRET"]) >= 64  # HS512
-    assert all(
-        "change" in secret for secret in (fernet_key.decode(), ENVIRONMENT["AIRFLOW__API__SECRET_KEY"])
-    )
+    assert all("change" in secret for secret in (fernet_key.decode(), ENVIRONMENT["AIRFLOW__API__SECRET_KEY"]))
 
 
 @pytest.mark.parametrize("name", sorted(AIRFLOW_SERVICES))

@@ -21,13 +21,17 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "migrations_folder": ("", "Folder of the migrations. Empty: the folder `migrations` beside the DAGs folder."),
     "storage": (
         "",
-        "Root of snapshots and plans: any URL that ObjectStoragePath takes, like `gs://google_cloud_default@bucket/x`. "
-        "It holds production data. A connection's own `storage` wins. Empty: a private folder in AIRFLOW_HOME.",
+        (
+            "Root of snapshots and plans: any URL that ObjectStoragePath takes, like `gs://google_cloud_default@bucket/x`. "
+            "It holds production data. A connection's own `storage` wins. Empty: a private folder in AIRFLOW_HOME."
+        ),
     ),
     "targets": (
         "",
-        "Connection ids that the trigger form offers, separated by commas; the first is the default. "
-        "Empty: `firestore_default`, and any other may be typed.",
+        (
+            "Connection ids that the trigger form offers, separated by commas; the first is the default. "
+            "Empty: `firestore_default`, and any other may be typed."
+        ),
     ),
     "price_per_100k_reads": ("0.06", "US dollars; the default is the list price of nam5 and eur3 in 2025."),
     "price_per_100k_writes": ("0.18", "US dollars; the default is the list price of nam5 and eur3 in 2025."),

@@ -158,7 +158,8 @@ def make_params() -> dict[str, Param]:
         ),
         "max_failures": Param(
             "0",
-            type="string",
+            type=["string", "integer"],
+            minimum=0,
             pattern=r"^\d+(\.\d+)?%?$",
             section="Limits",
             title="Failures tolerated",

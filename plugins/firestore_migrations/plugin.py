@@ -1,7 +1,8 @@
 """The Airflow plugin.
 
-Airflow finds it twice where the package is installed and `plugins/` is also its plugins folder: by entry point, and as a
-file that it runs under the bare name `plugin`. The file then steps back, so that one plugin is there either way.
+Airflow finds it twice where the package is installed and `plugins/` is also its plugins folder: by entry point, and
+as a file that it runs under the bare name `plugin`. The file then steps back, so that one plugin is there either
+way.
 """
 
 from __future__ import annotations

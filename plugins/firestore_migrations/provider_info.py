@@ -48,9 +48,7 @@ def _connection_fields() -> dict[str, Any]:
             enum=["development", "staging", "production", None],
         ),
         "storage": field("Storage", "Where snapshots and plans are kept, like gs://google_cloud_default@bucket/x."),
-        "samples": field(
-            "Samples", "What reports may show of documents.", enum=["values", "shapes", "none", None]
-        ),
+        "samples": field("Samples", "What reports may show of documents.", enum=["values", "shapes", "none", None]),
         "writes_per_second": {
             "label": "Writes per second",
             "description": "A limit of this database's own; empty for Google's 500/50/5 rule.",

@@ -37,9 +37,7 @@ def load_migration(version: str, folder: Path | str | None = None) -> Migration:
     raise UnknownVersion(f"There is no {version} in {place.resolve()}.", "Look with `firestore-migrations check`.")
 
 
-def assert_migrates(
-    up: Step | Migration, before: Fields, after: Fields, *, now: datetime | None = None
-) -> None:
+def assert_migrates(up: Step | Migration, before: Fields, after: Fields, *, now: datetime | None = None) -> None:
     """Assert that a migration makes `after` of `before`, that a second run changes nothing, and that its checks hold.
 
     Args:

@@ -96,9 +96,7 @@ def test_one_broken_file_never_hides_the_others(tmp_path: Path) -> None:
     write(tmp_path, "v007_good.py")
     found = discover(tmp_path)
     assert names(found) == ["v002_good.py", "v007_good.py"]
-    assert [
-        (type(error), Path(error.facts["file"]).name, error.facts.get("line")) for error in found.errors
-    ] == [
+    assert [(type(error), Path(error.facts["file"]).name, error.facts.get("line")) for error in found.errors] == [
         (CannotLoad, "v001_syntax.py", 3),
         (CannotLoad, "v003_import.py", 2),
         (NoDocstring, "v004_undocumented.py", 1),
@@ -157,9 +155,7 @@ def test_an_error_on_import_names_the_files_own_line_and_the_exception(tmp_path:
     assert f"{path}, line 4: the import raised JSONDecodeError" in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "statement", ["raise SystemExit(3)", "exit()", "1 / 0", "return", "break", "x = '\0'"]
-)
+@pytest.mark.parametrize("statement", ["raise SystemExit(3)", "exit()", "1 / 0", "return", "break", "x = '\0'"])
 def test_whatever_an_import_does_is_one_error_of_that_file(tmp_path: Path, statement: str) -> None:
     with pytest.raises(CannotLoad):
         load(write(tmp_path, "v001_a.py", f'"""Doc."""\n{statement}\n'))
@@ -212,9 +208,7 @@ def test_an_imported_step_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_the_authors_own_future_imports_hold_and_ours_do_not(tmp_path: Path) -> None:
     plain = GOOD + "\n\ndef annotated(x: int): ...\n\n\nassert annotated.__annotations__ == {'x': int}\n"
     load(write(tmp_path, "v001_a.py", plain))
-    lazy = plain.replace("\nfrom fire", "\nfrom __future__ import annotations\nfrom fire").replace(
-        ": int}", ": 'int'}"
-    )
+    lazy = plain.replace("\nfrom fire", "\nfrom __future__ import annotations\nfrom fire").replace(": int}", ": 'int'}")
     load(write(tmp_path, "v002_b.py", lazy))
 
 
@@ -271,9 +265,7 @@ def test_a_file_that_breaks_leaves_the_module_that_worked(tmp_path: Path) -> Non
 
 
 def test_a_file_loads_in_ten_milliseconds(tmp_path: Path) -> None:
-    path = write(
-        tmp_path, "v001_a.py", GOOD + "\n\n" + "\n".join(f"CONSTANT_{n} = {{'n': {n}}}" for n in range(50))
-    )
+    path = write(tmp_path, "v001_a.py", GOOD + "\n\n" + "\n".join(f"CONSTANT_{n} = {{'n': {n}}}" for n in range(50)))
 
     def once() -> float:
         start = time.perf_counter()

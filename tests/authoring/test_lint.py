@@ -59,8 +59,7 @@ def test_a_finding_says_where_what_and_what_instead(tmp_path: Path) -> None:
             file=tmp_path / "v001_a.py",
             line=10,
             rule="clock",
-            message="`datetime.datetime.now` is another time in each pass, "
-            "so that the same plan is never made twice.",
+            message="`datetime.datetime.now` is another time in each pass, so that the same plan is never made twice.",
             remedy="Use `db.now`: one instant for the whole run.",
         )
     ]
@@ -130,9 +129,7 @@ def test_a_finding_says_where_what_and_what_instead(tmp_path: Path) -> None:
         ("print-data", "from pprint import pprint", "pprint(user)"),
     ],
 )
-def test_what_makes_a_plan_impure_is_found_on_its_line(
-    tmp_path: Path, rule: str, top: str, body: str
-) -> None:
+def test_what_makes_a_plan_impure_is_found_on_its_line(tmp_path: Path, rule: str, top: str, body: str) -> None:
     [finding] = check(tmp_path, body, top)
     first = 10 + top.count("\n")
     assert (finding.rule, finding.level) == (rule, "error")

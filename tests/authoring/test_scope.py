@@ -71,9 +71,7 @@ def test_a_scope_knows_its_collection_and_what_its_documents_share(
     ],
     ids=lambda value: getattr(value, "collection", None),
 )
-def test_a_scope_contains_its_own_documents_alone(
-    scope: Scope, inside: list[str], outside: list[str]
-) -> None:
+def test_a_scope_contains_its_own_documents_alone(scope: Scope, inside: list[str], outside: list[str]) -> None:
     assert [path for path in inside + outside if scope.contains(path)] == inside
 
 

@@ -65,9 +65,7 @@ def test_the_example_is_idempotent_and_passes_its_own_check(tmp_path: Path) -> N
 def test_what_is_written_passes_ruff(tmp_path: Path, command: list[str]) -> None:
     files = create(tmp_path / "migrations", "a title " * 7 + "long", tmp_path / "tests" / "migrations")
     ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "--config", str(ROOT / "pyproject.toml")]
-    done = subprocess.run(
-        [*ruff, *map(str, files)], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*ruff, *map(str, files)], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
 
 

@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +57,8 @@ class Typed:
 class Terminal:
     """Somebody's terminal, in a folder with `migrations/`."""
 
-    def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._capture = capture
 
     def write(self, name: str, source: str) -> Path:
         """Write a file of migrations/."""
@@ -71,13 +72,13 @@ class Terminal:
         return next(migration for migration in found if migration.version == version)
 
     def type(self, *words: str) -> Typed:
-        """Perform a command in this process."""
-        self._capture.readouterr()
-        try:
-            code = main(words)
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        return Typed(code, *self._capture.readouterr())
+        """Perform a command in this process. What reaches the file descriptors, as Airflow's log, is not looked at."""
+        with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+            try:
+                code = main(words)
+            except SystemExit as ended:
+                code = int(ended.code or 0)
+        return Typed(code, out.getvalue(), err.getvalue())
 
     def script(self, *words: str, **environment: str) -> Typed:
         """Perform a command as its own process, by the console script."""
@@ -93,11 +94,15 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Terminal:
+def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """As a person has it who has installed the package and has no DAGs folder."""
+    import airflow  # noqa: F401 -- its loggers keep the standard output of now
+
     folder = tmp_path / "project"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    return Terminal(folder, capfd)
+    monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(folder / "dags"))
+    return Terminal(folder)
 
 
 @pytest.fixture

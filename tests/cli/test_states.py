@@ -69,7 +69,7 @@ def test_history_tells_direction_state_counts_price_and_who(terminal: Terminal, 
         for run in typed.json["runs"]
     ]
     assert runs == [("first", "up", "verified", 3, "ada"), ("second", "down", "rolled_back", 3, "ada")]
-    assert [event["task"] for event in typed.json["runs"][0]["events"]][0] == "preflight"
+    assert typed.json["runs"][0]["events"][0]["task"] == "preflight"
     assert all(run["seconds"] >= 0 and run["price"] > 0 for run in typed.json["runs"])
 
 

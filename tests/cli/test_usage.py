@@ -46,10 +46,7 @@ def test_verbose_shows_where_an_error_comes_from(terminal: Terminal, world: Worl
     assert "Traceback" in terminal.type("history", "v009", "--verbose").err
 
 
-def test_a_missing_folder_is_named_with_the_command_that_begins_one(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(terminal.folder / "dags"))
+def test_a_missing_folder_is_named_with_the_command_that_begins_one(terminal: Terminal) -> None:
     typed = terminal.type("check")
     assert typed.code == 2
     assert "There is no folder of migrations" in typed.err

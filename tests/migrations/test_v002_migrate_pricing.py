@@ -1,4 +1,5 @@
 import pytest
+
 from firestore_migrations.testing import assert_migrates, load_migration
 
 up = load_migration("v002_migrate_pricing").step("up")

@@ -1,6 +1,7 @@
 from datetime import datetime, timedelta, timezone
 
 import pytest
+
 from firestore_migrations.testing import assert_migrates, load_migration
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)

@@ -11,9 +11,9 @@ from firestore_migrations.errors import DocumentError
 if TYPE_CHECKING:
     from firestore_migrations.authoring.client.batch import Batch, BulkWriter
     from firestore_migrations.authoring.client.collection import Collection
-    from firestore_migrations.authoring.drafts import Base, Drafts
     from firestore_migrations.authoring.client.query import Query
     from firestore_migrations.authoring.client.reference import Reference, Snapshot
+    from firestore_migrations.authoring.drafts import Base, Drafts
     from firestore_migrations.firestore.document import Document
 
 

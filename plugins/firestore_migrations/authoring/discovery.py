@@ -72,9 +72,7 @@ def find(folder: Path) -> list[Path]:
             folder=str(folder),
         )
     claiming = [path for path in folder.glob("*.py") if path.name[0] not in "_." and not path.is_dir()]
-    return sorted(
-        claiming, key=lambda path: (version_number(path) is None, version_number(path) or 0, path.name)
-    )
+    return sorted(claiming, key=lambda path: (version_number(path) is None, version_number(path) or 0, path.name))
 
 
 def _duplicate(path: Path, others: list[Path]) -> DuplicateVersion:

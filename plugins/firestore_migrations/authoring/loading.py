@@ -132,9 +132,7 @@ def _import_failed(path: Path, error: BaseException) -> AuthoringError:
         return type(error)(f"{_at(path, line)}: {error.what}", error.next_step, **facts)
     remedy = "Correct that line; a migration's own file must import without Firestore or the network."
     if isinstance(error, ImportError):
-        remedy = (
-            "Install what it imports where Airflow runs, or move that code into the file: each stands alone."
-        )
+        remedy = "Install what it imports where Airflow runs, or move that code into the file: each stands alone."
     said = str(error).strip().split("\n")[0][:200]
     return CannotLoad(
         f"{_at(path, line)}: the import raised {type(error).__name__}{': ' if said else ''}{said}.",

@@ -28,9 +28,7 @@ class Step:
         checks: the author's checks, in the order of the file.
     """
 
-    def __init__(
-        self, transform: Callable[..., Any], scope: Scope | None, *, idempotent: bool = True
-    ) -> None:
+    def __init__(self, transform: Callable[..., Any], scope: Scope | None, *, idempotent: bool = True) -> None:
         self.name = transform.__name__
         self.transform = transform
         self.scope = scope
@@ -96,13 +94,9 @@ def each_document(
             'Write @each_document("users").',
         )
     if not isinstance(collection, str) or not collection:
-        raise BadStep(
-            f"each_document takes a collection's path, not {type(collection).__name__}.", 'Like "users".'
-        )
+        raise BadStep(f"each_document takes a collection's path, not {type(collection).__name__}.", 'Like "users".')
     if window is not None and (not isinstance(window, str) or not window):
-        raise BadStep(
-            f"window names a timestamp field, not {type(window).__name__}.", 'Like window="createdAt".'
-        )
+        raise BadStep(f"window names a timestamp field, not {type(window).__name__}.", 'Like window="createdAt".')
     conditions = (where,) if _is_one_condition(where) else tuple(where)
     scope = Scope(collection, group=group, where=conditions, window=window)
     return lambda function: Step(_checked(function), scope, idempotent=idempotent)
@@ -118,9 +112,7 @@ def script(function: Callable[..., Any]) -> Step:
 
 
 def _is_one_condition(where: Any) -> bool:
-    return not isinstance(where, Iterable) or (
-        isinstance(where, tuple) and isinstance(next(iter(where), None), str)
-    )
+    return not isinstance(where, Iterable) or (isinstance(where, tuple) and isinstance(next(iter(where), None), str))
 
 
 def _checked(function: Any) -> Callable[..., Any]:

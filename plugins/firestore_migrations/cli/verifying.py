@@ -15,8 +15,8 @@ from firestore_migrations.errors import ChecksumChanged, Refused
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from firestore_migrations.runs.look import Finding
     from firestore_migrations.runs.run import Run
-    from firestore_migrations.runs.verify import Finding
 
 _MOST_SHOWN = 10
 

@@ -176,10 +176,7 @@ def same_fields(one: Any | None, other: Any | None) -> bool:
 def api_path(path: FieldPath) -> str:
     """A field path as Firestore writes it: names that are not plain words in backticks."""
     return ".".join(
-        name
-        if _SIMPLE.fullmatch(name)
-        else "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
-        for name in path
+        name if _SIMPLE.fullmatch(name) else "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`" for name in path
     )
 
 
@@ -187,7 +184,7 @@ def _diff(before: Any, new: Mapping[str, Any | None], target: Any, path: FieldPa
     """Put the values that differ into `target`, and the paths of all differences into `masks`."""
     for name, value in new.items():
         here = (*path, name)
-        old = before[name] if name in before else None
+        old = before.get(name)
         if value is None:
             if old is not None:
                 masks.append(here)
@@ -222,7 +219,7 @@ def _take(fields: Any, path: FieldPath) -> Any | None:
         if name not in fields:
             return None
         fields = fields[name].map_value.fields
-    return fields[path[-1]] if path[-1] in fields else None
+    return fields.get(path[-1])
 
 
 def _drop(fields: Any, path: FieldPath) -> None:
@@ -249,7 +246,8 @@ class _Settling:
         if not (kind is dict or isinstance(value, (*_SENTINELS, Mapping))):
             if isinstance(value, (list, tuple)) and _holds_sentinel(value):
                 raise InvalidValue(
-                    f"Field {api_path(path)} has a sentinel inside an array.", "Assign the sentinel to the field itself."
+                    f"Field {api_path(path)} has a sentinel inside an array.",
+                    "Assign the sentinel to the field itself.",
                 )
             return self._encode(value, api_path(path))
         if isinstance(value, Mapping):
@@ -263,7 +261,7 @@ class _Settling:
         settled = wire.Value()
         settled.map_value.SetInParent()
         for name, item in value.items():
-            inner = self.settle(item, old_fields[name] if name in old_fields else None, (*path, name))
+            inner = self.settle(item, old_fields.get(name), (*path, name))
             if inner is not None:
                 settled.map_value.fields[name].CopyFrom(inner)
         return settled
@@ -273,10 +271,10 @@ class _Settling:
             self.stamps.append(path)
             return old
         if isinstance(value, _UNION):
-            return self._array(old, path, lambda have: have + _missing(self._items(value, path), have))
+            return self._array(old, lambda have: have + _missing(self._items(value, path), have))
         if isinstance(value, _REMOVE):
             unwanted = [order_key(item) for item in self._items(value, path)]
-            return self._array(old, path, lambda have: [item for item in have if order_key(item) not in unwanted])
+            return self._array(old, lambda have: [item for item in have if order_key(item) not in unwanted])
         if isinstance(value, (*_INCREMENT, official.Maximum, official.Minimum)):
             return _number(value, old, self._encode(value.value, api_path(path)))
         return None  # DELETE_FIELD
@@ -284,7 +282,7 @@ class _Settling:
     def _items(self, value: Any, path: FieldPath) -> list[Any]:
         return [self._encode(item, api_path(path)) for item in value.values]
 
-    def _array(self, old: Any | None, path: FieldPath, combine: Callable[[list[Any]], list[Any]]) -> Any:
+    def _array(self, old: Any | None, combine: Callable[[list[Any]], list[Any]]) -> Any:
         have = list(old.array_value.values) if old is not None and old.WhichOneof("value_type") == "array_value" else []
         return wire.Value(array_value=wire.ArrayValue(values=combine(have)))
 

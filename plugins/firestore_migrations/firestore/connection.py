@@ -1,8 +1,8 @@
 """A connection to one database: one that only reads, and one that also commits.
 
-`Reader` refuses every RPC that is not on a list of reading ones, in the channel itself: whatever is built on its channel,
-the official client included, cannot write. `Writer` adds `commit`, one attempt and no retry: whether to send a commit
-again is a question for whoever knows if it arrived.
+`Reader` refuses every RPC that is not on a list of reading ones, in the channel itself: whatever is built on its
+channel, the official client included, cannot write. `Writer` adds `commit`, one attempt and no retry: whether to
+send a commit again is a question for whoever knows if it arrived.
 """
 
 # ruff: noqa: TID253 -- only the engine loads this module, never a DAG file

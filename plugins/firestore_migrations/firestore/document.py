@@ -1,7 +1,8 @@
 """A document, as a migration sees it: a lazy, changeable view on the stored protobuf.
 
-A field is decoded when it is first touched, and never before. What was touched is encoded again when the plan is made and
-compared with what is stored; the fields that are really different become the write. All other bytes stay as they are.
+A field is decoded when it is first touched, and never before. What was touched is encoded again when the plan is
+made and compared with what is stored; the fields that are really different become the write. All other bytes stay
+as they are.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class _Stored(NamedTuple):
 class Document(MutableMapping[str, Any]):
     """The fields of one document by name, in the Python types of the official client.
 
-    Nested maps and arrays are plain `dict` and `list`; they read and change in place. A key is a field's own name: a dot
-    in it is part of the name. Fields come in the order of their names.
+    Nested maps and arrays are plain `dict` and `list`; they read and change in place. A key is a field's own name:
+    a dot in it is part of the name. Fields come in the order of their names.
     """
 
     __slots__ = ("_codec", "_exists", "_is_frozen", "_path", "_stored", "_touched")
@@ -117,7 +118,8 @@ class Document(MutableMapping[str, Any]):
     def clear(self) -> None:
         """Remove every field; none is decoded for it."""
         self._refuse_when_frozen()
-        self._touched = dict.fromkeys([*self._touched, *(self._stored.fields if self._stored is not None else ())], _GONE)
+        stored = () if self._stored is None else self._stored.fields
+        self._touched = dict.fromkeys([*self._touched, *stored], _GONE)
 
     def rename(self, old: str, new: str) -> None:
         """Move a field to another name, its value untouched and undecoded.

@@ -46,9 +46,7 @@ def encode(value: Any, path: str, *, depth: int = 0) -> Any:
         _ENCODERS[type(value)](target, value, depth)
     except Impossible as impossible:
         where = path + "".join(reversed(impossible.trail))
-        raise InvalidValue(
-            f"Field {where!r}: {impossible.what}.", impossible.remedy, field_path=where
-        ) from None
+        raise InvalidValue(f"Field {where!r}: {impossible.what}.", impossible.remedy, field_path=where) from None
     return target
 
 
@@ -148,9 +146,7 @@ def _encode_reference(target: Any, value: Any, _: int) -> None:
 
 def _encode_geo_point(target: Any, value: GeoPoint, _: int) -> None:
     if not (-90 <= value.latitude <= 90 and -180 <= value.longitude <= 180):
-        raise Impossible(
-            "the point is not on the earth", "Latitude is from -90 to 90, longitude from -180 to 180."
-        )
+        raise Impossible("the point is not on the earth", "Latitude is from -90 to 90, longitude from -180 to 180.")
     point = target.geo_point_value
     point.SetInParent()
     point.latitude, point.longitude = value.latitude, value.longitude

@@ -158,17 +158,13 @@ def _condition(path: Any, op: Any, value: Any) -> Condition:
         raise BadStep(f"A condition names {path!r}, which is not a field path.", _EXAMPLE) from error
     where = f"The condition on {parsed.to_api_repr()!r}"
     if parsed.parts == ("__name__",):
-        raise BadStep(
-            f"{where} selects documents by name.", "Name the collection, and test `user.id` inside."
-        )
+        raise BadStep(f"{where} selects documents by name.", "Name the collection, and test `user.id` inside.")
     if op not in _OPERATORS:
         raise BadStep(f"{where} has the operator {op!r}.", f"Firestore has {', '.join(_OPERATORS)}.")
     try:
         condition = Condition(parsed.parts, op, encode(value, parsed.to_api_repr()))
     except InvalidValue as error:
-        raise BadStep(
-            f"{where} compares with what Firestore cannot hold: {error.what}", error.next_step
-        ) from error
+        raise BadStep(f"{where} compares with what Firestore cannot hold: {error.what}", error.next_step) from error
     if op in _OF_A_LIST and not condition.value.array_value.values:
         raise BadStep(f"{where} needs a list for {op!r} that is not empty.", "Write like ['open', 'late'].")
     if condition.operand is None:

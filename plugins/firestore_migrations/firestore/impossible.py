@@ -11,7 +11,7 @@ _RESERVED = re.compile("__.+__", re.DOTALL)
 _SIMPLE_NAME = re.compile("[A-Za-z_][A-Za-z_0-9]*")
 
 
-class Impossible(Exception):  # noqa: N818 - never reaches an author: `encode` turns it into InvalidValue
+class Impossible(Exception):
     """A value that Firestore cannot hold, and the way down to it, which is collected as it rises."""
 
     def __init__(self, what: str, remedy: str) -> None:
@@ -24,9 +24,7 @@ class Impossible(Exception):  # noqa: N818 - never reaches an author: `encode` t
 def refuse_type(_: Any, value: Any, __: int) -> None:
     """The encoder of every type that Firestore does not have: it raises, and names the type alone."""
     names = [base.__name__ for base in type(value).__mro__]
-    remedy = next(
-        (_REMEDIES[name] for name in names if name in _REMEDIES), "Convert it to a type that it has."
-    )
+    remedy = next((_REMEDIES[name] for name in names if name in _REMEDIES), "Convert it to a type that it has.")
     raise Impossible(f"Firestore has no value for the type {names[0]}", remedy)
 
 

@@ -1,8 +1,8 @@
 """Scanning a scope: every document once, at one read time, in the order of names.
 
-One long stream, however large the scope. Servers cut streams after about a minute; the scan then goes on behind the last
-name that it saw, at the same read time, so no document comes twice and none is missed. Small pages are never used: they
-cost an index seek each, and on the emulator a scan of the whole collection each.
+One long stream, however large the scope. Servers cut streams after about a minute; the scan then goes on behind the
+last name that it saw, at the same read time, so no document comes twice and none is missed. Small pages are never
+used: they cost an index seek each, and on the emulator a scan of the whole collection each.
 
 Equality conditions go into the query, where they save reads and need no index of their own. Every other condition would
 impose an order, so the reader applies it to what it reads.
@@ -13,8 +13,9 @@ impose an order, so the reader applies it to what it reads.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import grpc
@@ -96,7 +97,6 @@ def run_query(
     query: Any,
     read_time: int,
     keys: KeyRange = ALL,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[wire.Stored]:
     """Run a query that is ordered by name, and resume it behind the last name whenever the stream breaks."""
     request = wire.RunQueryRequest(parent=parent, structured_query=query, read_time=wire.timestamp(read_time))
@@ -118,7 +118,7 @@ def run_query(
             fruitless += 1
             if not is_transient(error) or fruitless > _FRUITLESS_ATTEMPTS:
                 raise translated(error, "send the documents of a scope") from error
-            sleep(min(5.0, 0.1 * 2**fruitless))
+            time.sleep(min(5.0, 0.1 * 2**fruitless))
             if last:
                 _set_cursor(request.structured_query.start_at, last, before=False)
         else:
@@ -151,7 +151,7 @@ def split(reader: Reader, scope: Scope, shards: int, read_time: int) -> list[Key
         names = [stored.path for stored in scan(reader, scope, read_time, names_only=True)]
         cuts = [names[len(names) * i // shards] for i in range(1, shards)] if len(names) >= shards else []
     bounds = [None, *cuts, None]
-    return [KeyRange(start, end) for start, end in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [KeyRange(start, end) for start, end in pairwise(bounds)]
 
 
 def _partition(reader: Reader, scope: Scope, shards: int, read_time: int) -> list[str] | None:

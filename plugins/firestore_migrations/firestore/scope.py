@@ -87,6 +87,5 @@ class Scope:
             return segments[-2] == self.collection
         wanted = self.collection.split("/")
         return len(segments) == len(wanted) + 1 and all(
-            _WILDCARD.fullmatch(want) or want == have
-            for want, have in zip(wanted, segments[:-1], strict=True)
+            _WILDCARD.fullmatch(want) or want == have for want, have in zip(wanted, segments[:-1], strict=True)
         )

@@ -95,9 +95,7 @@ _DECODERS: dict[str | None, Callable[[Any, Reference], Any]] = {
     "string_value": lambda value, _: value.string_value,
     "bytes_value": lambda value, _: value.bytes_value,
     "reference_value": lambda value, reference: reference(value.reference_value),
-    "geo_point_value": lambda value, _: GeoPoint(
-        value.geo_point_value.latitude, value.geo_point_value.longitude
-    ),
+    "geo_point_value": lambda value, _: GeoPoint(value.geo_point_value.latitude, value.geo_point_value.longitude),
     "array_value": lambda value, reference: [decode(item, reference) for item in value.array_value.values],
     "map_value": _decode_map,
 }

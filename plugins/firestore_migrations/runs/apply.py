@@ -1,7 +1,7 @@
 """apply: sends the plan, batch by batch, each as one atomic commit with its audit record in it.
 
-Whether a commit arrived is never guessed. Its record is created in the same commit and must not exist before, so a batch
-whose answer was lost is asked for by its record, and a batch that two workers send is written by one of them.
+Whether a commit arrived is never guessed. Its record is created in the same commit and must not exist before, so a
+batch whose answer was lost is asked for by its record, and a batch that two workers send is written by one of them.
 
 A commit is refused as a whole when one of its documents moved since it was planned. Those documents are planned again
 from what they are now, that state is kept in storage as their before-image, and the batch is sent with the new writes.
@@ -30,7 +30,7 @@ from firestore_migrations.errors import (
 from firestore_migrations.firestore.connection import Reader, Writer, is_transient
 from firestore_migrations.firestore.ramp import Ramp
 from firestore_migrations.runs import status
-from firestore_migrations.runs.audit import NO_COUNTS, Audit
+from firestore_migrations.runs.audit import NO_COUNTS, Audit, BatchRecord
 from firestore_migrations.runs.committed import Part, batches_of, joined_digest, parts_of, plan_of
 from firestore_migrations.runs.lease import Lease
 from firestore_migrations.runs.ledger import MOVED, Ledger
@@ -218,7 +218,8 @@ class Applier:
         kept = ""
         if content.is_replanned:
             kept = write_rows(self._run.folder / "drift", content.rows)
-        record = self._audit.batch_record(self._run, rows, shard, len(content.rows), kept, content.drifted)
+        batch = BatchRecord(rows, shard, len(content.rows), content.drifted, kept)
+        record = self._audit.batch_record(self._run, batch)
         failures = self._audit.failure_writes(self._run, content.failures)
         return [*(row.write for row in content.rows), *failures, record]
 

@@ -37,7 +37,7 @@ class BatchRecord(NamedTuple):
     writes: int
     drifted: int
     drift: str
-    commit_time: int
+    commit_time: int = 0
 
 
 class Failure(NamedTuple):
@@ -186,10 +186,13 @@ class Audit:
                 continue
             return
 
-    def batch_record(self, run: Run, rows: str, shard: int, writes: int, drift: str, drifted: int) -> bytes:
+    def batch_record(self, run: Run, record: BatchRecord) -> bytes:
         """The write that goes into a batch's commit, and lets the same batch never be committed again."""
-        data: dict[str, Any] = {"shard": shard, "rows": rows, "writes": writes, "drifted": drifted}
-        return self._ledger.create(self.batch_path(run, rows), {**data, **({"drift": drift} if drift else {})})
+        data = record._asdict()
+        del data["commit_time"]  # the record's own update time
+        if not record.drift:
+            del data["drift"]
+        return self._ledger.create(self.batch_path(run, record.rows), data)
 
     def batch_path(self, run: Run, rows: str) -> str:
         """The path of a batch's record."""

@@ -1,7 +1,5 @@
 """backup: the documents of a shard, at the run's read time, into storage."""
 
-# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
-
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -52,5 +50,3 @@ def _documents(run: Run, shard: Shard, undoes: tuple[str, ...], at: PointInTime)
     if run.options.rollout_percent >= 100:
         return documents
     return (stored for stored in documents if run.is_selected(stored.path))
-
-

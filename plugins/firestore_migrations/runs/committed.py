@@ -1,7 +1,5 @@
 """What a run has really written: its plan, where the batch records say that it was committed."""
 
-# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
-
 from __future__ import annotations
 
 import hashlib

@@ -1,7 +1,5 @@
 """dry_run: what the migration makes of the snapshot, twice; the writes go into the plan, and nowhere else."""
 
-# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
-
 from __future__ import annotations
 
 from collections.abc import Iterator

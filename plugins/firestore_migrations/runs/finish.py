@@ -1,7 +1,5 @@
 """finish: whatever happened, the audit says how the run ended, and the lease is free."""
 
-# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
-
 from __future__ import annotations
 
 from dataclasses import asdict

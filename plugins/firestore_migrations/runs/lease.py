@@ -1,8 +1,8 @@
 """The lease: the right to write, one run at a time a target.
 
-It expires, and is renewed while work goes on. Whoever holds it sends no commit whose deadline ends after it, so a worker
-that was stopped and comes back can do nothing with an old right. The fence is a number that grows with every new holder.
-Time is the server's: the clocks of workers need not agree.
+It expires, and is renewed while work goes on. Whoever holds it sends no commit whose deadline ends after it, so a
+worker that was stopped and comes back can do nothing with an old right. The fence is a number that grows with every
+new holder. Time is the server's: the clocks of workers need not agree.
 """
 
 from __future__ import annotations

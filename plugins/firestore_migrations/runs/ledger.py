@@ -17,9 +17,7 @@ from firestore_migrations.firestore.connection import Reader, Writer, is_transie
 from firestore_migrations.firestore.scan import collection_query, run_query
 
 _COMMIT_TIMEOUT = 20.0
-MOVED = frozenset(
-    {grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.NOT_FOUND}
-)
+MOVED = frozenset({grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.NOT_FOUND})
 """What a commit answers when a document is not as its precondition says."""
 
 

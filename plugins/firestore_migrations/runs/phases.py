@@ -1,6 +1,4 @@
-"""The phases of a run by name, and the one way to perform one: what goes wrong is in the audit before anyone is told."""
-
-# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
+"""The phases of a run by name, and the one way to perform one: the audit hears of what goes wrong first."""
 
 from __future__ import annotations
 

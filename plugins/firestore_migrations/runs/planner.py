@@ -7,8 +7,6 @@ A call of a step sees the database as it was at the read time, and its own write
 plan does not depend on how the scope was cut into shards.
 """
 
-# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
-
 from __future__ import annotations
 
 import traceback
@@ -236,7 +234,7 @@ class Planner:
             self._step.transform(Database(drafts, base, now))
         except Skipped:
             return
-        except (Exception, Failed) as error:
+        except (Exception, Failed) as error:  # noqa: BLE001 -- an author's code may raise anything
             self._raise_if_not_the_documents(error)
             raise PlanError(
                 f"Script {self._step.name!r} failed: {_describe(error)}.",
@@ -254,7 +252,10 @@ class Planner:
             raise error
 
 
-def row_of(source: str, step: str, path: str, stored: Any, change: Change, before: bytes | None = None) -> Row:
+def row_of(  # noqa: PLR0913 -- a row is all of it
+    source: str, step: str, path: str, stored: Any, change: Change, before: bytes | None = None
+) -> Row:
+    """The row of a change of the stored document at `path`; `before` is that document where it is at hand raw."""
     return Row(
         row=0,
         path=path,

@@ -1,7 +1,5 @@
 """preflight: may this run begin, from which instant does it read, and into which shards is it cut?"""
 
-# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
-
 from __future__ import annotations
 
 from collections.abc import Iterable

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 class Prices:
     """US dollars for 100,000 operations.
 
-    The defaults are the list prices of the multi-region locations nam5 and eur3 (cloud.google.com/firestore/pricing, read
-    in 2025); single regions cost about half. Set your own in Airflow's section `[firestore_migrations]`.
+    The defaults are the list prices of the multi-region locations nam5 and eur3
+    (cloud.google.com/firestore/pricing, read in 2025); single regions cost about half. Set your own in Airflow's
+    section `[firestore_migrations]`.
     """
 
     reads: float = 0.06

@@ -1,7 +1,5 @@
 """Replanning: what becomes of a batch when one of its documents moved since it was planned."""
 
-# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
-
 from __future__ import annotations
 
 from collections.abc import Iterable

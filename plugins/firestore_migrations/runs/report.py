@@ -29,14 +29,20 @@ def report(run: Run, result: dict[str, Any], plans: list[Plan], parts: list[Part
         "",
         *_collections(plans),
         "",
-        f"About {result['reads']} reads, {result['writes']} writes and {result['deletes']} deletes: "
-        f"**{result['price']:.4f} USD**, and about {result['seconds']} s of writing.",
+        _price(result),
         "",
     ]
     shown = samples(run.folder, parts, run.options.sample, run.target.samples)
     lines += [line for sample in shown for line in _sample(sample)]
     lines += _failures(failures)
     return "\n".join(lines) + "\n"
+
+
+def _price(result: dict[str, Any]) -> str:
+    return (
+        f"About {result['reads']} reads, {result['writes']} writes and {result['deletes']} deletes: "
+        f"**{result['price']:.4f} USD**, and about {result['seconds']} s of writing."
+    )
 
 
 def _collections(plans: list[Plan]) -> list[str]:
@@ -63,7 +69,8 @@ def _failures(failures: list[Failure]) -> list[str]:
         return []
     rows = [{"path": f"`{f.path}`", "step": f.step, "reason": _cell(f.error)} for f in failures[:_MOST_FAILURES]]
     more = len(failures) - len(rows)
-    return ["## Failures and conflicts", "", *_table(["path", "step", "reason"], rows), *([f"and {more} more"] * (more > 0))]
+    table = _table(["path", "step", "reason"], rows)
+    return ["## Failures and conflicts", "", *table, *([f"and {more} more"] if more else [])]
 
 
 def _table(columns: list[str], rows: list[dict[str, Any]]) -> list[str]:

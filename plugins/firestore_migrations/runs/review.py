@@ -1,4 +1,4 @@
-"""review: joins the plans of all shards into one, with one digest and one report, and refuses what must not be applied."""
+"""review: joins the plans of all shards into one, with one digest and one report; refuses what must not be applied."""
 
 # ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
 
@@ -149,7 +149,8 @@ def _refuse_documents_written_twice(run: Run, plans: list[Plan], parts: list[Par
     if not twice:
         return
     wanted = min(twice)
-    steps = sorted({row.step for part in parts for batch in batches_of(run.folder, part) for row in batch.content if row.path == wanted})
+    batches = (batch for part in parts for batch in batches_of(run.folder, part))
+    steps = sorted({row.step for batch in batches for row in batch.content if row.path == wanted})
     raise WrittenTwice(
         f"{len(twice)} documents are written twice by {run.version}, the first of them {wanted} "
         f"by {' and '.join(map(repr, steps))}.",

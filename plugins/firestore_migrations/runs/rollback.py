@@ -1,10 +1,8 @@
 """Rollback: the plan that takes runs back, from their before-images.
 
-A document that is as the run left it becomes exactly what it was before: created ones go, deleted ones come back. One that
-was changed since is reported and left alone.
+A document that is as the run left it becomes exactly what it was before: created ones go, deleted ones come back.
+One that was changed since is reported and left alone.
 """
-
-# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
 
 from __future__ import annotations
 

@@ -54,11 +54,10 @@ class Options:
     """What a run was triggered with; every one has a default that is safe.
 
     Attributes:
-        mode: `dry_run` ends after the plan; `apply` goes on.
-        direction: `up`, or `down` to roll back.
-        rollout_percent: how much of the scope, picked by a hash of the path.
-        shards: into how many ranges of names a scope is cut, each a task of its own; 1 to 1,000.
-        batch_size: documents in one atomic commit, at most; 1 to 500. The audit record is one write more, so a commit of
+        mode: `dry_run` ends after the plan; `apply` goes on. direction: `up`, or `down` to roll back.
+        rollout_percent: how much of the scope, picked by a hash of the path. shards: into how many ranges of names
+        a scope is cut, each a task of its own; 1 to 1,000. batch_size: documents in one atomic commit, at most; 1
+        to 500. The audit record is one write more, so a commit of
             500 takes 499 documents.
         max_writes_per_second: over all shards together; None for the target's own limit.
         max_failures: failing documents that are tolerated: a count, or a share of the scanned ones like `1%`.

@@ -1,7 +1,5 @@
 """Samples: a few planned rows as people read them, field by field, by the target's policy."""
 
-# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
-
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
@@ -86,7 +84,7 @@ def _differing(
     old: Mapping[str, Any], new: Mapping[str, Any], path: tuple[str, ...]
 ) -> Iterator[tuple[str, Any | None, Any | None]]:
     for name in sorted({*old, *new}):
-        one, other = (fields[name] if name in fields else None for fields in (old, new))
+        one, other = (fields.get(name) for fields in (old, new))
         if one is not None and other is not None:
             if same(one, other):
                 continue
@@ -101,7 +99,7 @@ def _show(value: Any | None, policy: str) -> str:
         return ABSENT
     if policy == SHAPES:
         return _shape(value)
-    decoded = decode(value, lambda name: _Reference(name))
+    decoded = decode(value, _Reference)
     text = decoded.isoformat() if hasattr(decoded, "isoformat") else repr(decoded)
     return text if len(text) <= _MOST_TEXT else text[: _MOST_TEXT - 1] + "…"
 

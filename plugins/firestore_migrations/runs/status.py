@@ -31,8 +31,8 @@ TOUCHED = DONE | {APPLYING, PAUSED, FAILED, PARTIAL, ROLLING_BACK}
 WRITING = frozenset({APPLYING, ROLLING_BACK, PAUSED})
 """States of a run in which batches are being committed."""
 
-# A run begins as pending, before its plan is made. A dry run ends as planned. A run that failed goes on where it stopped
-# when its task is cleared, so failed leads back into every state that it may have come from.
+# A run begins as pending, before its plan is made. A dry run ends as planned. A run that failed goes on where it
+# stopped when its task is cleared, so failed leads back into every state that it may have come from.
 _MAY_FOLLOW: dict[str, frozenset[str]] = {
     PENDING: frozenset({PLANNED, FAILED}),
     PLANNED: frozenset({AWAITING_APPROVAL, APPLYING, ROLLING_BACK, FAILED}),

@@ -1,7 +1,7 @@
 """Where snapshots and plans are kept: any folder that `ObjectStoragePath` or `pathlib` can name.
 
-A file appears whole or not at all, and is read back against its checksum. It holds production data, so local folders are
-private to their owner.
+A file appears whole or not at all, and is read back against its checksum. It holds production data, so local
+folders are private to their owner.
 """
 
 from __future__ import annotations

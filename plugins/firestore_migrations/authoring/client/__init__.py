@@ -1,1 +1,1 @@
-"""The official client's shape, for scripts: collections, queries, references and batches that read at one time and record."""
+"""The official client's shape, for scripts: queries, references and batches that read at one time and record."""

@@ -19,9 +19,7 @@ __all__ = ["RULES", "Finding", "lint"]
 RULES = frozenset({"docstring", "file-name", "noqa-reason", "syntax"}) | purity.NAMES | shape.NAMES
 
 # ruff's own codes, like S311, may stand in the same list of rules.
-_NOQA = re.compile(
-    r"#\s*noqa\s*:\s*(?P<rules>[\w-]+(?:\s*,\s*[\w-]+)*)(?:\s+-+\s+(?P<reason>\S.*))?", re.IGNORECASE
-)
+_NOQA = re.compile(r"#\s*noqa\s*:\s*(?P<rules>[\w-]+(?:\s*,\s*[\w-]+)*)(?:\s+-+\s+(?P<reason>\S.*))?", re.IGNORECASE)
 _RUFF_CODE = re.compile(r"[A-Z]+[0-9]+")
 
 
@@ -89,9 +87,7 @@ def _let_pass(path: Path, findings: list[Finding], source: str) -> Iterator[Find
             passing[line] = rules & RULES
         for rule in sorted(rules):
             if rule not in RULES:
-                yield _noqa(
-                    path, line, f"`# noqa: {rule}` names no rule.", f"The rules: {', '.join(sorted(RULES))}."
-                )
+                yield _noqa(path, line, f"`# noqa: {rule}` names no rule.", f"The rules: {', '.join(sorted(RULES))}.")
             elif not match["reason"]:
                 remedy = f"Write `# noqa: {rule} - why it is right here`; without a reason nothing passes."
                 yield _noqa(path, line, f"`# noqa: {rule}` gives no reason.", remedy)

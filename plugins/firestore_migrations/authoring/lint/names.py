@@ -107,9 +107,7 @@ def _bindings(scope: ast.Module | Function) -> dict[str, Binding]:
 def _assigned(body: list[ast.stmt] | list[ast.expr]) -> dict[str, ast.expr | None]:
     """The expressions of names that are assigned once."""
     values: dict[str, ast.expr | None] = {}
-    stores = [
-        node.id for node in _own_nodes(body) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    ]
+    stores = [node.id for node in _own_nodes(body) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
     for node in _own_nodes(body):
         if isinstance(node, (ast.Assign, ast.AnnAssign, ast.NamedExpr)):
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
@@ -124,9 +122,7 @@ def imported(node: ast.Import | ast.ImportFrom) -> dict[str, str]:
         module = "." * node.level + (node.module or "")
         return {alias.asname or alias.name: f"{module}.{alias.name}" for alias in node.names}
     return {
-        alias.asname or alias.name.partition(".")[0]: alias.name
-        if alias.asname
-        else alias.name.partition(".")[0]
+        alias.asname or alias.name.partition(".")[0]: alias.name if alias.asname else alias.name.partition(".")[0]
         for alias in node.names
     }
 

@@ -167,9 +167,7 @@ class _Visitor(ast.NodeVisitor):
                 self._note(node, "file-io", f"`.{node.attr}`")
             return
         for rule, forbids in _RULES.items():
-            if (self._names.in_function or not forbids.only_in_functions) and re.fullmatch(
-                forbids.uses, dotted
-            ):
+            if (self._names.in_function or not forbids.only_in_functions) and re.fullmatch(forbids.uses, dotted):
                 self._note(node, rule, f"`{dotted.removeprefix('builtins.')}`")
 
     def _assigns(self, node: ast.Attribute | ast.Subscript) -> None:
