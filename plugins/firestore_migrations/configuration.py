@@ -22,7 +22,7 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "storage": (
         "",
         (
-            "Root of snapshots and plans: any URL that ObjectStoragePath takes, like `gs://google_cloud_default@bucket/x`. "
+            "Root of snapshots and plans: any URL of an ObjectStoragePath, like `gs://google_cloud_default@bucket/x`. "
             "It holds production data. A connection's own `storage` wins. Empty: a private folder in AIRFLOW_HOME."
         ),
     ),

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import datetime, timezone
 from pathlib import Path
 from types import FrameType
@@ -116,20 +116,19 @@ def airflow_output(*, verbose: bool, log: Path | None = None) -> Iterator[None]:
         verbose: show it on standard error.
         log: else, append warnings and errors to this file.
     """
-    sys.stdout.flush()
     level = {} if verbose or _LEVEL in os.environ else {_LEVEL: "WARNING"}
+    sys.stdout.flush()
     kept = os.dup(1)
+    led_away = os.dup(2) if verbose else os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(led_away, 1)
+    os.close(led_away)
+    # Loggers made from here on get a stream of the descriptor, also where sys.stdout is none, as in a notebook.
+    stream = os.fdopen(1, "w", buffering=1, closefd=False)
     try:
-        with environment(level):
-            if verbose:
-                os.dup2(2, 1)
-            else:
-                instead = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-                os.dup2(instead, 1)
-                os.close(instead)
+        with environment(level), redirect_stdout(stream):
             yield
     finally:
-        sys.stdout.flush()
+        stream.flush()
         os.dup2(kept, 1)
         os.close(kept)
 
@@ -220,23 +219,24 @@ def _bundles() -> str:
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """Raise KeyboardInterrupt at the end too: the operator makes it the failure of a task, and the DAG finishes."""
-    interrupts = 0
+    from firestore_migrations.operators.migration import interrupted
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        nonlocal interrupts
-        interrupts += 1
+        interrupted.set()
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.signal(signal.SIGINT, interrupt)
+    interrupted.clear()
     try:
         yield
+        if interrupted.is_set():
+            raise KeyboardInterrupt
     finally:
         signal.signal(signal.SIGINT, before)
-    if interrupts:
-        raise KeyboardInterrupt
+        interrupted.clear()
 
 
 def _trigger_and_wait(dag_id: str, params: dict[str, Any], started: Callable[[str], None]) -> str:

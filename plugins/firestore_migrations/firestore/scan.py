@@ -13,7 +13,7 @@ impose an order, so the reader applies it to what it reads.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -91,12 +91,13 @@ def collection_query(collection_id: str, *, all_descendants: bool = False) -> An
     return query
 
 
-def run_query(
+def run_query(  # noqa: PLR0913 -- the clock is passed in
     reader: Reader,
     parent: str,
     query: Any,
     read_time: int,
     keys: KeyRange = ALL,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[wire.Stored]:
     """Run a query that is ordered by name, and resume it behind the last name whenever the stream breaks."""
     request = wire.RunQueryRequest(parent=parent, structured_query=query, read_time=wire.timestamp(read_time))
@@ -118,7 +119,7 @@ def run_query(
             fruitless += 1
             if not is_transient(error) or fruitless > _FRUITLESS_ATTEMPTS:
                 raise translated(error, "send the documents of a scope") from error
-            time.sleep(min(5.0, 0.1 * 2**fruitless))
+            sleep(min(5.0, 0.1 * 2**fruitless))
             if last:
                 _set_cursor(request.structured_query.start_at, last, before=False)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 WORTH_A_RETRY = (Unavailable, StorageError)
 _AFTER_THE_PLAN = frozenset({"apply", "verify"})
+_INTERRUPTED = "Interrupted with Ctrl-C."
+interrupted = threading.Event()
+"""Set by Ctrl-C where the DAG runs in a person's own process: no phase begins any more but `finish`."""
 
 
 class FirestoreMigrationOperator(BaseOperator):
@@ -71,6 +75,8 @@ class FirestoreMigrationOperator(BaseOperator):
 
         if self.phase in _AFTER_THE_PLAN and context["params"].get("mode") == DRY_RUN:
             raise AirflowSkipException("A dry run ends with the plan.")
+        if interrupted.is_set() and self.phase != "finish":
+            raise AirflowFailException(_INTERRUPTED)
         try:
             run = self._run(context)
             result = perform(run, self.phase, None if self.shard is None else self.shard["index"])
@@ -79,8 +85,7 @@ class FirestoreMigrationOperator(BaseOperator):
         except FirestoreMigrationsError as error:
             raise AirflowFailException(f"{type(error).__name__}: {error}") from None
         except KeyboardInterrupt:
-            # Where the DAG runs in a person's own process: Airflow would try again.
-            raise AirflowFailException("Interrupted with Ctrl-C.") from None
+            raise AirflowFailException(_INTERRUPTED) from None  # Airflow would try again
         except Exception as error:  # noqa: BLE001 -- whatever it is, it may quote a document
             raise self._without_values(error) from None
         if self.phase == "finish" and result["state"] == FAILED:
