@@ -149,6 +149,8 @@ def test_what_no_query_can_ask_is_refused(where):
         conditions([where])
 
 
+# pickle asks every loaded module for the class, and Airflow's deprecated ones answer with a warning
+@pytest.mark.filterwarnings("ignore:The `airflow:FutureWarning")
 def test_a_condition_can_be_sent_to_another_process_after_use():
     (condition,) = conditions([("a", "in", [1, "x"])])
     assert matches(condition, encode_fields({"a": 1}))

@@ -187,8 +187,12 @@ def test_it_is_refused_while_a_later_version_is_applied(world: World) -> None:
 
     assert world.read() == before
     world.run(world.migration(up, version="v003"), mode="dry_run")
+    world.run(world.migration(up, version="v002"), direction="down")
+    assert (world.state("v002"), world.read()) == ("rolled_back", before)
     with pytest.raises(NothingToRollBack, match="v002"):
         world.run(world.migration(up, version="v002"), direction="down")
+    world.run(world.migration(up, version="v001"), direction="down")
+    assert world.state("v001") == "rolled_back"
 
 
 def test_it_is_refused_where_nothing_was_committed(world: World) -> None:

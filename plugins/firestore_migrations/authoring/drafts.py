@@ -113,6 +113,7 @@ class Drafts:
         self._waiting: dict[str, list[Recorded]] = {}
         self._handed_out: list[Document] = []
         self._beyond_creation: set[str] = set()
+        self._settled: dict[str, Change | None] = {}
 
     def own(self, path: str, stored: Any) -> Document:
         """The document that the step is called with; `stored` is its protobuf."""
@@ -186,6 +187,14 @@ class Drafts:
         """The protobuf document that a draft started from, or None."""
         return self._documents[path]._stored if path in self._documents else self._base[path]  # noqa: SLF001
 
+    def settle(self) -> None:
+        """Work out now what became of the documents at hand: the next call may change a value that both share.
+
+        Raises:
+            InvalidValue: a value that Firestore cannot hold.
+        """
+        self._settled = {path: self._change(path, document) for path, document in self._documents.items()}
+
     def changes(self) -> Iterator[tuple[str, Any, Change]]:
         """Play what waits, and yield path, stored document and change of each draft that differs from what is stored.
 
@@ -204,7 +213,7 @@ class Drafts:
                     path=view.path,
                 )
         for path, document in self._documents.items():
-            change = self._change(path, document)
+            change = self._settled[path] if path in self._settled else self._change(path, document)
             if change is not None:
                 yield path, document._stored, change  # noqa: SLF001
 
@@ -240,7 +249,8 @@ def checked_path(path: Any, codec: Codec) -> str:
     segments = path.split("/")
     if len(segments) % 2 or not all(segments):
         raise DocumentError(
-            f"{path!r} is not the path of a document.", "It has an even number of segments, like 'users/abc'."
+            f"A text of {len(segments)} segments is not the path of a document.",
+            "A path has an even number of segments, like 'users/abc'.",
         )
     for segment in segments:
         if segment in {".", ".."} or (_RESERVED.fullmatch(segment) and not _NUMERIC.fullmatch(segment)):

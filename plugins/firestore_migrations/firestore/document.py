@@ -27,6 +27,13 @@ class _Stored(NamedTuple):
     value: Any
 
 
+def _copy(value: Any) -> Any:
+    """The same value, its maps and arrays copied all the way down."""
+    if isinstance(value, dict):
+        return {name: _copy(item) for name, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value
+
+
 class Document(MutableMapping[str, Any]):
     """The fields of one document by name, in the Python types of the official client.
 
@@ -142,8 +149,8 @@ class Document(MutableMapping[str, Any]):
         del self[old]
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields, decoded, as the official client's snapshot gives them."""
-        return dict(self.items())
+        """All fields as they are now, in containers of their own: changing the dict does not change the document."""
+        return {name: _copy(value) for name, value in self.items()}
 
     def _refuse_when_frozen(self) -> None:
         if self._is_frozen:

@@ -35,6 +35,7 @@ from firestore_migrations.runs.committed import Part, batches_of, joined_digest,
 from firestore_migrations.runs.lease import Lease
 from firestore_migrations.runs.ledger import MOVED, Ledger
 from firestore_migrations.runs.plan import Batch, write_rows
+from firestore_migrations.runs.preflight import refuse_what_is_overtaken
 from firestore_migrations.runs.replan import Content, Replanner
 from firestore_migrations.runs.rollback import CONFLICT
 from firestore_migrations.runs.run import APPLY, Run
@@ -84,7 +85,9 @@ def apply(run: Run, shard: int) -> dict[str, Any]:
     if part is None:
         raise ConfigurationError(f"The plan of run {run.id} was not reviewed.", "Clear the task `review`.")
     with Writer(run.target.address) as writer, Reader(run.target.address) as reader:
-        _refuse_another_plan(run, Audit(Ledger(writer)), part)
+        audit = Audit(Ledger(writer))
+        refuse_what_is_overtaken(run, audit)
+        _refuse_another_plan(run, audit, part)
         applier = Applier(run, writer, reader)
         applier.begin()
         applied = applier.send(part)

@@ -41,7 +41,7 @@ def backup(run: Run, shard: int) -> dict[str, Any]:
 
 
 def _documents(run: Run, shard: Shard, undoes: tuple[str, ...], at: PointInTime) -> Iterable[Stored]:
-    if undoes:
+    if run.is_down:
         return present_documents(run, Audit(Ledger(at.reader)), undoes, at)
     step = run.step(shard.step)
     if step.scope is None:

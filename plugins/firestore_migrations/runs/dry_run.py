@@ -76,7 +76,7 @@ def _chunks(run: Run, shard: int, course: Course, base: Base, audit: Audit) -> I
     snapshot = find_snapshot(folder)
     if snapshot is None:
         raise ConfigurationError(f"Shard {shard} of run {run.id} has no snapshot.", "Clear the task `backup`.")
-    if course.undoes:
+    if run.is_down:
         yield from rollback.plan(run, audit, course.undoes, read_snapshot(folder, snapshot), base.codec)
         return
     step = run.step(course.shards[shard].step)

@@ -141,8 +141,9 @@ class Look:
                 f"{failure.path} ({failure.error}).",
                 "Mend the migration, then clear `verify`.",
             )
+        calls = {row.source for row in planned.rows if row.source and row.path in self._set_aside}
         for row in planned.rows:
-            if row.path not in self._set_aside:
+            if row.path not in self._set_aside and row.source not in calls:
                 self._writer.add(row)
 
     def _own_rows(self, step: Step) -> Iterator[Committed]:

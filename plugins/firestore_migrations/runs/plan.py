@@ -126,6 +126,7 @@ class PlanWriter:
         self._segments = SegmentWriter(folder, _SCHEMA)
         self._most_rows = rows_per_batch
         self._most_bytes = request_limit - _BYTES_FOR_RECORD
+        self._call: list[Row] = []
         self._batch: list[Row] = []
         self._batch_bytes = 0
         self._digest = hashlib.sha256()
@@ -135,9 +136,22 @@ class PlanWriter:
         self._next = self._batches = 0
 
     def add(self, row: Row) -> None:
-        """Add a row; it gets the next number."""
+        """Add a row. The rows of one call of a step follow each other, and are written in one commit if they fit."""
+        if self._call and (not row.source or (row.step, row.source) != (self._call[0].step, self._call[0].source)):
+            self._add_call()
+        self._call.append(row)
+
+    def _add_call(self) -> None:
+        size = sum(len(row.write) + 8 for row in self._call)
+        if len(self._batch) + len(self._call) > self._most_rows or self._batch_bytes + size > self._most_bytes:
+            self._cut()
+        for row in self._call:
+            self._add_row(row)
+        self._call = []
+
+    def _add_row(self, row: Row) -> None:
         size = len(row.write) + 8
-        if self._batch and (len(self._batch) == self._most_rows or self._batch_bytes + size > self._most_bytes):
+        if len(self._batch) == self._most_rows or self._batch_bytes + size > self._most_bytes:
             self._cut()
         self._batch.append(row._replace(row=self._next))
         self._batch_bytes += size
@@ -150,6 +164,7 @@ class PlanWriter:
 
     def close(self, **facts: Any) -> Plan:
         """Write what is left, then what the plan holds; without that last file there is no plan."""
+        self._add_call()
         self._cut()
         plan = Plan(
             operations=dict(self._operations),

@@ -33,6 +33,9 @@ from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs.audit import Failure
 from firestore_migrations.runs.plan import Row
 
+_RAISED = (Exception, Failed, SystemExit, GeneratorExit)
+"""What an author's code may raise; its message may quote a value. Ctrl-C and Airflow's time-out are not among them."""
+
 LATER = timedelta(days=1, seconds=1)
 
 
@@ -109,7 +112,7 @@ class Planner:
         failed = {failure.path for failure in planned.failures}
         second = Planner(self._step, self._base.over(planned.after), self._now + LATER, self._version)
         second._planned_elsewhere = self._planned_elsewhere
-        for stored in documents:
+        for stored in [*documents, *self._born_into_the_scope(documents, planned)]:
             if stored.path in failed:
                 continue
             after = planned.after.get(stored.path, stored.raw)
@@ -159,24 +162,32 @@ class Planner:
             drafts = self._drafts(self._base)
             document = drafts.own(stored.path, wire.Document.FromString(stored.raw))
             try:
-                check(document, Database(drafts, self._base, self._now))
+                _hold(check(document, Database(drafts, self._base, self._now)))
             except Skipped:
                 continue
-            except (Exception, Failed) as error:  # noqa: BLE001 -- a check may raise anything
+            except _RAISED as error:
                 yield Failure(stored.path, check.__name__, _describe(error))
 
     def check_script(self) -> Iterator[Failure]:
         """Run a script's checks, which get `db` alone."""
         for check in self._step.checks:
             try:
-                check(Database(self._drafts(self._base), self._base, self._now))
+                _hold(check(Database(self._drafts(self._base), self._base, self._now)))
             except Skipped:
                 continue
-            except (Exception, Failed) as error:  # noqa: BLE001 -- a check may raise anything
+            except _RAISED as error:
                 yield Failure("", check.__name__, _describe(error))
 
     def _drafts(self, base: Base) -> Drafts:
         return Drafts(base, self._stamp, f"{self._version}/{self._step.name}")
+
+    def _born_into_the_scope(self, documents: Sequence[Stored], planned: Planned) -> Iterator[Stored]:
+        """Documents that the step itself adds to its own scope: it would be called with them the next time."""
+        own = {stored.path for stored in documents}
+        scope = self._step.scope
+        for path, after in planned.after.items():
+            if path not in own and after is not None and scope is not None and scope.contains(path):
+                yield Stored(path, 0, 0, after.SerializeToString())
 
     def _is_in_scope(self, document: Any) -> bool:
         return all(filters.matches(condition, document.fields) for condition in self._conditions)
@@ -188,9 +199,10 @@ class Planner:
         own = drafts.own(stored.path, proto)
         try:
             self._step.transform(own, Database(drafts, self._base, self._now))
+            drafts.settle()
         except Skipped:
             planned.unchanged += 1
-        except (Exception, Failed) as error:  # noqa: BLE001 -- an author's code may raise anything
+        except _RAISED as error:
             self._raise_if_not_the_documents(error)
             planned.failures.append(self._failure(stored.path, error))
         else:
@@ -201,7 +213,7 @@ class Planner:
         """What a call comes to; None where one of its writes is impossible, which is noted."""
         try:
             return list(call.drafts.changes())
-        except FirestoreMigrationsError as error:
+        except Exception as error:  # noqa: BLE001 -- a Mapping of the author's may raise anything when it is read
             self._raise_if_not_the_documents(error)
             planned.failures.append(self._failure(call.stored.path, error))
             return None
@@ -234,7 +246,7 @@ class Planner:
             self._step.transform(Database(drafts, base, now))
         except Skipped:
             return
-        except (Exception, Failed) as error:  # noqa: BLE001 -- an author's code may raise anything
+        except _RAISED as error:
             self._raise_if_not_the_documents(error)
             raise PlanError(
                 f"Script {self._step.name!r} failed: {_describe(error)}.",
@@ -266,6 +278,12 @@ def row_of(  # noqa: PLR0913 -- a row is all of it
         before=before if before is not None or stored is None else stored.SerializeToString(deterministic=True),
         write=change.write.SerializeToString(deterministic=True),
     )
+
+
+def _hold(result: Any) -> None:
+    """A check fails by raising, and also by returning False."""
+    if result is False:
+        raise Failed("it returned False")
 
 
 def _not_idempotent(step: Step, path: str, fields: Sequence[str]) -> NotIdempotent:

@@ -21,6 +21,8 @@ from firestore_migrations.runs.lease import Lease
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.run import APPLY, Run, instant, microseconds
 
+_UNDOING = frozenset({status.ROLLING_BACK, status.ROLLED_BACK})
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -153,6 +155,7 @@ def check_gates(run: Run, audit: Audit) -> None:
             f"{run.version} is pending behind versions that are applied:",
             "Roll those back, or give this migration the next free version.",
         )
+    _refuse_later(run, versions, f"{run.version} cannot run again behind the later")
     _refuse_a_second_time(run, audit)
     if state in status.DONE and versions[run.version]["checksum"] != run.migration.checksum:
         raise ChecksumChanged(
@@ -185,6 +188,34 @@ def _refuse_a_second_time(run: Run, audit: Audit) -> None:
         )
 
 
+def refuse_what_is_overtaken(run: Run, audit: Audit) -> None:
+    """What a run may still write, it may write only while nothing has gone on from it.
+
+    Raises:
+        ChecksumChanged: the file was edited after the run's plan was reviewed.
+        OutOfOrder: a later version is applied.
+        Refused: a newer run has taken this version back.
+    """
+    if run.is_down:
+        return
+    runs = audit.runs(run.version)
+    if run.id in runs and runs[run.id]["checksum"] != run.migration.checksum:
+        raise ChecksumChanged(
+            f"{run.migration.path.name} was edited after the plan of run {run.id} was reviewed.",
+            "Take the edit back, or trigger a new run. Where nothing is written yet, clear `dry_run` instead.",
+            version=run.version,
+        )
+    newer = list(runs)[list(runs).index(run.id) + 1 :] if run.id in runs else []
+    undone = [name for name in newer if runs[name]["direction"] == "down" and runs[name]["state"] in _UNDOING]
+    if undone:
+        raise Refused(
+            f"Run {run.id} of {run.version} was taken back by {undone[0]}; it writes nothing more.",
+            f"Trigger a new run: `firestore-migrations run {run.version}`.",
+            run=undone[0],
+        )
+    _refuse_later(run, audit.versions(), f"Run {run.id} of {run.version} cannot go on behind the later")
+
+
 def committed_runs(run: Run, audit: Audit) -> tuple[str, ...]:
     """The runs of this version that have committed batches and were not taken back, newest first."""
     found: list[str] = []
@@ -201,7 +232,10 @@ def _new_course(run: Run, audit: Audit, writer: Writer) -> Course:
     now = read_time if run.now is None else microseconds(run.now)
     if run.is_down:
         undoes = committed_runs(run, audit)
-        if not undoes:
+        version = audit.versions().get(run.version, {"state": status.PENDING})
+        if (
+            not undoes and version["state"] not in status.DONE
+        ):  # one that is applied and wrote nothing has an empty way back
             raise NothingToRollBack(
                 f"{run.version} has written nothing to {run.target.name} that was not taken back already.",
                 f"Look with `firestore-migrations history {run.version}`.",
@@ -214,6 +248,13 @@ def _new_course(run: Run, audit: Audit, writer: Writer) -> Course:
             ranges = [ALL] if step.scope is None else split(reader, step.scope, run.options.shards, read_time)
             shards += [Shard(len(shards) + i, step.name, keys.start, keys.end) for i, keys in enumerate(ranges)]
     return Course(read_time, now, tuple(shards))
+
+
+def _refuse_later(run: Run, versions: dict[str, dict[str, Any]], what: str) -> None:
+    """Refuse to write beneath a later version: it was made for the shape that this one leaves."""
+    later = [name for name in versions if _number(name) > _number(run.version)]
+    touched = [name for name in later if versions[name]["state"] in status.TOUCHED]
+    _refuse_if(OutOfOrder, touched, what, "Roll back with `firestore-migrations rollback {}` first.")
 
 
 def _refuse_if(refusal: type[Refused], versions: Iterable[str], what: str, next_step: str) -> None:

@@ -12,7 +12,7 @@ from firestore_migrations.firestore.point_in_time import PointInTime
 from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs.audit import Failure
 from firestore_migrations.runs.plan import Row
-from firestore_migrations.runs.planner import Planner
+from firestore_migrations.runs.planner import Planned, Planner
 from firestore_migrations.runs.preflight import course_of
 from firestore_migrations.runs.rollback import CONFLICT
 from firestore_migrations.runs.run import Run, instant
@@ -44,13 +44,18 @@ class Content:
         return len(self.failures) - self.conflicts
 
     def without(self, rows: Iterable[Row], error: str) -> Content:
-        """The same without these rows, which are set aside for this reason."""
-        aside = {row.row: Failure(row.path, row.step, error, row.row) for row in rows}
+        """The same without these rows, which are set aside for this reason, and without those of the same calls.
+
+        What one call of a step writes belongs together: the copy of a moved document, say, and the removal of the
+        old one.
+        """
+        failures = [Failure(row.path, row.step, error, row.row) for row in rows]
+        calls = {_call_of(row) for row in rows}
         return replace(
             self,
-            rows=[row for row in self.rows if row.row not in aside],
-            failures=[*self.failures, *aside.values()],
-            conflicts=self.conflicts + (len(aside) if error.startswith(CONFLICT) else 0),
+            rows=[row for row in self.rows if _call_of(row) not in calls],
+            failures=[*self.failures, *failures],
+            conflicts=self.conflicts + (len(failures) if error.startswith(CONFLICT) else 0),
             is_replanned=True,
         )
 
@@ -81,42 +86,40 @@ class Replanner:
         if hopeless:
             why = "changed since the rollback was planned" if self._run.is_down else "changed since the script ran"
             content = content.without(hopeless, f"{CONFLICT}: {why}; left alone")
-        again = [row for row in moved if row.source and not self._run.is_down]
-        return self._planned_again(content, again, at) if again else content
+        calls = {_call_of(row) for row in moved if row.source and not self._run.is_down}
+        return self._planned_again(content, calls, at) if calls else content
 
-    def _planned_again(self, content: Content, rows: list[Row], at: int) -> Content:
-        """Run each row's step on its source as it is now, and take what it writes to the row's document."""
+    def _planned_again(self, content: Content, calls: set[tuple[str, str]], at: int) -> Content:
+        """Make these calls again with their sources as they are now; what they write then replaces their rows."""
         point = PointInTime(self._reader, at)
-        sources = point.get(row.source for row in rows)
-        new: dict[int, Row] = {}
-        failures: list[Failure] = []
-        for row in rows:
-            source = sources[row.source]
-            if source is not None:
-                self._plan_one(row, source, point, new, failures)
-        gone = {row.row for row in rows} - set(new)
-        kept = [new.get(row.row, row) for row in content.rows if row.row not in gone]
+        sources = point.get(source for _, source in calls)
+        rows = [row for row in content.rows if _call_of(row) not in calls]
+        failures = list(content.failures)
+        for step, path in sorted(calls):
+            source = sources[path]
+            if source is not None:  # a document that is gone has nothing to migrate
+                planned = self._planned(step, source, point)
+                number = next(row.row for row in content.rows if _call_of(row) == (step, path))
+                rows += [row._replace(row=number) for row in planned.rows]
+                failures += [failure._replace(row=number) for failure in planned.failures]
         return replace(
             content,
-            rows=kept,
-            failures=[*content.failures, *failures],
-            drifted=content.drifted + len(rows),
+            rows=rows,
+            failures=failures,
+            drifted=content.drifted + sum(_call_of(row) in calls for row in content.rows),
             reads=content.reads + point.reads,
             is_replanned=True,
         )
 
-    def _plan_one(
-        self, row: Row, source: Stored, point: PointInTime, new: dict[int, Row], failures: list[Failure]
-    ) -> None:
+    def _planned(self, step: str, source: Stored, point: PointInTime) -> Planned:
         now = instant(course_of(self._run).now)
-        planner = Planner(self._run.step(row.step), Base(point, self._codec), now, self._run.version)
-        if not planner.matches(source):
-            return
-        planned = planner.plan([source])
-        failures += [failure._replace(row=row.row) for failure in planned.failures]
-        for candidate in planned.rows:
-            if candidate.path == row.path:
-                new[row.row] = candidate._replace(row=row.row)
+        planner = Planner(self._run.step(step), Base(point, self._codec), now, self._run.version)
+        return planner.plan([source]) if planner.matches(source) else Planned()
+
+
+def _call_of(row: Row) -> tuple[str, str]:
+    """What the row belongs to: a step's call with one document; in a script every row stands for itself."""
+    return row.step, row.source or f"/{row.path}"
 
 
 def _update_time(stored: Stored | None) -> int | None:

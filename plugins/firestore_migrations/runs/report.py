@@ -11,6 +11,8 @@ from firestore_migrations.runs.run import Run
 from firestore_migrations.runs.sample import Sample, samples
 
 _MOST_FAILURES = 100
+_MARKUP = frozenset("|`*_[]<>&!#~\\")
+_MARKUP_IN_CODE = frozenset("`|\n")
 
 
 def report(run: Run, result: dict[str, Any], plans: list[Plan], parts: list[Part], failures: list[Failure]) -> str:
@@ -58,16 +60,16 @@ def _collections(plans: list[Plan]) -> list[str]:
 
 def _sample(sample: Sample) -> list[str]:
     rows = [
-        {"field": f"`{field}`", "before": _cell(before), "after": _cell(after)}
+        {"field": _code(field), "before": _cell(before), "after": _cell(after)}
         for field, before, after in sample.differences
     ]
-    return [f"**{sample.operation}** `{sample.path}`", "", *_table(["field", "before", "after"], rows), ""]
+    return [f"**{sample.operation}** {_code(sample.path)}", "", *_table(["field", "before", "after"], rows), ""]
 
 
 def _failures(failures: list[Failure]) -> list[str]:
     if not failures:
         return []
-    rows = [{"path": f"`{f.path}`", "step": f.step, "reason": _cell(f.error)} for f in failures[:_MOST_FAILURES]]
+    rows = [{"path": _code(f.path), "step": f.step, "reason": _cell(f.error)} for f in failures[:_MOST_FAILURES]]
     more = len(failures) - len(rows)
     table = _table(["path", "step", "reason"], rows)
     return ["## Failures and conflicts", "", *table, *([f"and {more} more"] if more else [])]
@@ -78,5 +80,11 @@ def _table(columns: list[str], rows: list[dict[str, Any]]) -> list[str]:
     return head + ["| " + " | ".join(str(row[column]) for column in columns) + " |" for row in rows]
 
 
+def _code(name: str) -> str:
+    return _cell(name) if _MARKUP_IN_CODE & set(name) else f"`{name}`"
+
+
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    """A value in a table: none of its characters is taken for Markdown or HTML."""
+    escaped = "".join(f"&#{ord(sign)};" if sign in _MARKUP else sign for sign in text)
+    return " ".join(escaped.split("\n"))

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from firestore_migrations.errors import ConfigurationError, OverBudget, TooManyFailures, WrittenTwice
+from firestore_migrations.errors import ChecksumChanged, ConfigurationError, OverBudget, TooManyFailures, WrittenTwice
 from firestore_migrations.firestore.connection import Writer
 from firestore_migrations.runs import status
 from firestore_migrations.runs.audit import NO_COUNTS, Audit, Failure
@@ -64,7 +64,8 @@ def review(run: Run) -> dict[str, Any]:
         _refuse_what_must_not_be_applied(run, result, plans, parts, failures)
         if not audit.has_batches(run):
             message = f"planned {first_row} writes; the report is {run.folder / 'report.md'}"
-            audit.record(run, "review", message, status.PLANNED, plan_digest=digest, counts=counts, error=None)
+            planned: dict[str, Any] = {"plan_digest": digest, "checksum": run.migration.checksum, "counts": counts}
+            audit.record(run, "review", message, status.PLANNED, **planned, error=None)
     return result
 
 
@@ -164,6 +165,12 @@ def _plan(run: Run, shard: int) -> Plan:
     plan = find_plan(run.folder / "plan" / f"{shard:04d}")
     if plan is None:
         raise ConfigurationError(f"Shard {shard} of run {run.id} has no plan.", "Clear the task `dry_run`.")
+    if plan.checksum != run.migration.checksum and not run.is_down:
+        raise ChecksumChanged(
+            f"{run.migration.path.name} was edited after shard {shard} of run {run.id} was planned.",
+            "Clear the task `dry_run`.",
+            version=run.version,
+        )
     return plan
 
 

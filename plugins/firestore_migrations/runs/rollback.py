@@ -115,6 +115,8 @@ def _inverse(full_name: str, now: Any | None, before: Any | None) -> Change:
 def _undos(run: Run, audit: Audit, undoes: Iterable[str]) -> Iterator[Undo]:
     """Every document that the runs wrote, once, in the order of the first row that wrote it."""
     oldest_first = list(undoes)[::-1]
+    if not oldest_first:
+        return iter(())
     committed = (
         row for run_id in oldest_first for row in committed_rows(run.of(run_id), audit.batches(run.version, run_id))
     )

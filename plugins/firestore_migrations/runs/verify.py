@@ -18,6 +18,7 @@ from firestore_migrations.runs.apply import Applier
 from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.look import Finding, Look
+from firestore_migrations.runs.preflight import refuse_what_is_overtaken
 from firestore_migrations.runs.run import Run
 
 _PASSES = 5
@@ -38,6 +39,7 @@ def verify(run: Run) -> dict[str, Any]:
         if run.is_down:
             finding = Look(run, audit, reader).at_what_was_restored()
         else:
+            refuse_what_is_overtaken(run, audit)
             data = audit.run(run) or {}
             if data.get("state") in status.WRITING:
                 audit.record(run, "verify", "every batch is committed", status.APPLIED)
