@@ -21,6 +21,7 @@ from google.cloud.firestore_v1.field_path import FieldPath as FieldPathParser
 from firestore_migrations.errors import InvalidValue
 from firestore_migrations.firestore import sentinels, wire
 from firestore_migrations.firestore.document import Document
+from firestore_migrations.firestore.impossible import fault_of_key
 from firestore_migrations.firestore.ordering import order_key
 from firestore_migrations.firestore.values import same
 
@@ -30,6 +31,7 @@ Encode = Callable[[Any, str], Any]
 CREATED, UPDATED, DELETED = "created", "updated", "deleted"
 _SIMPLE = re.compile(r"[a-zA-Z_][a-zA-Z_0-9]*")
 _INT64 = 2**63
+_DEEPEST_MASK = 20  # a path of more parts is refused; the map above is then written whole
 _STAMPS = (sentinels.SERVER_TIMESTAMP, official.SERVER_TIMESTAMP)
 _UNION = (sentinels.ArrayUnion, official.ArrayUnion)
 _REMOVE = (sentinels.ArrayRemove, official.ArrayRemove)
@@ -69,6 +71,10 @@ def change_of(document: Document, encode: Encode, full_name: str, now: Any) -> C
     stored = document._stored  # noqa: SLF001 -- the planner's side of Document
     if not document._exists:  # noqa: SLF001
         return None if stored is None else deletion(full_name, stored)
+    for name in document._changes():  # noqa: SLF001
+        fault = fault_of_key(name)
+        if fault is not None and (stored is None or name not in stored.fields):
+            raise InvalidValue(f"A field of {document.path} cannot be: {fault[0]}.", fault[1], path=document.path)
     settling = _Settling(encode)
     before = {} if stored is None else stored.fields
     settled = {
@@ -188,7 +194,7 @@ def _diff(before: Any, new: Mapping[str, Any | None], target: Any, path: FieldPa
         if value is None:
             if old is not None:
                 masks.append(here)
-        elif old is not None and _is_plain_map(old) and _is_plain_map(value):
+        elif old is not None and len(here) < _DEEPEST_MASK and _is_plain_map(old) and _is_plain_map(value):
             fields, old_fields = value.map_value.fields, old.map_value.fields
             inner: dict[str, Any | None] = dict.fromkeys(old_fields)
             inner.update(fields)

@@ -57,7 +57,7 @@ def fault_of_key(key: Any) -> tuple[str, str] | None:
     if not key:
         return "a key is empty", "Name it."
     if _RESERVED.fullmatch(key):
-        return f"the key {key!r} is reserved", "Firestore keeps names like __x__ for itself: rename it."
+        return "a key is reserved", "Firestore keeps names like __x__ for itself: rename it."
     try:
         size = len(key.encode())
     except UnicodeEncodeError:

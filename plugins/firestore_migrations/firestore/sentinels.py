@@ -5,9 +5,11 @@ The official client's sentinels of the same names are understood too; these load
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from firestore_migrations.errors import InvalidValue
 
 
 class _Sentinel:
@@ -37,6 +39,9 @@ class ArrayUnion:
 
     values: Iterable[Any]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", _listed(self.values))
+
 
 @dataclass(frozen=True)
 class ArrayRemove:
@@ -44,9 +49,22 @@ class ArrayRemove:
 
     values: Iterable[Any]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", _listed(self.values))
+
 
 @dataclass(frozen=True)
 class Increment:
     """The number plus `value`; integers saturate at 64 bits, as the server's do."""
 
     value: float
+
+    def __post_init__(self) -> None:
+        if isinstance(self.value, bool) or not isinstance(self.value, (int, float)):
+            raise InvalidValue(f"Increment takes a number, not {type(self.value).__name__}.", "Write Increment(1).")
+
+
+def _listed(values: Iterable[Any]) -> list[Any]:
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        raise InvalidValue(f"A list of values is needed, not {type(values).__name__}.", 'Write ArrayUnion(["a"]).')
+    return list(values)

@@ -44,9 +44,14 @@ class Target:
     writes_per_second: float | None = None
 
     @property
+    def _database(self) -> str:
+        """The database id as a folder; no other id begins like the first one's."""
+        return "_default" if self.address.database == "(default)" else self.address.database
+
+    @property
     def folder(self) -> Folder:
         """The target's own folder of the storage."""
-        return Folder(self.storage) / self.address.project / self.address.database.strip("()")
+        return Folder(self.storage) / self.address.project / self._database
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,10 @@ class Options:
     sample: int = 5
 
     def __post_init__(self) -> None:
+        for name in ("rollout_percent", "shards", "batch_size", "sample", "max_writes_per_second", "budget"):
+            value = getattr(self, name)
+            if not _is_number(value) and not (value is None and name in ("max_writes_per_second", "budget")):
+                raise ConfigurationError(f"Parameter {name} is a number of 0 or more, not {value!r}.", "Change it.")
         problems = {
             "mode": self.mode not in (DRY_RUN, APPLY) and "is dry_run or apply",
             "direction": self.direction not in (UP, DOWN) and "is up or down",
@@ -103,15 +112,19 @@ class Options:
         """How many documents may fail among so many."""
         text = str(self.max_failures).strip()
         try:
-            number = float(text.rstrip("%"))
+            number = float(text.removesuffix("%"))
         except ValueError:
             number = -1
-        if number < 0:
+        if not 0 <= number < float("inf"):
             raise ConfigurationError(
                 f"Parameter max_failures is a count or a percentage, not {self.max_failures!r}.",
                 "Write it like 10 or 1%.",
             )
         return int(scanned * number / 100) if text.endswith("%") else int(number)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
 
 
 @dataclass(frozen=True)
