@@ -113,6 +113,18 @@ def make_params() -> dict[str, Param]:
         "direction": Param(
             "up", type="string", enum=["up", "down"], title="Direction", description="down takes the version back."
         ),
+        "redrive": Param(
+            False,
+            type="boolean",
+            title="Only what failed",
+            description="Only the documents that failed in earlier runs of this version; the file may be mended since.",
+        ),
+        "undo": Param(
+            "",
+            type="string",
+            title="Run to take back",
+            description="With direction down: this run alone, or a rollback. Empty: every run that was not taken back.",
+        ),
         "sample": Param(
             5,
             type="integer",

@@ -19,6 +19,9 @@
     │   ├── ChecksumChanged            the file of an applied version was edited
     │   ├── UnknownVersion             there is no such file
     │   ├── NothingToRollBack          no committed run of this version
+    │   ├── NothingToRedrive           no document of this version is left that failed
+    │   ├── RunPaused                  somebody paused the run; only `resume` lets it go on
+    │   ├── RunCancelled               somebody cancelled the run; it writes nothing more
     │   └── IllegalTransition          the run's state does not allow this
     ├── PlanError                      the dry run found what must not be applied
     │   ├── NotIdempotent              a second pass would change a document again
@@ -124,6 +127,18 @@ class UnknownVersion(Refused):
 
 class NothingToRollBack(Refused):
     """No run of this version has committed anything that was not taken back."""
+
+
+class NothingToRedrive(Refused):
+    """No document of this version is left that failed."""
+
+
+class RunPaused(Refused):
+    """Somebody paused the run: it writes nothing until somebody resumes it."""
+
+
+class RunCancelled(Refused):
+    """Somebody cancelled the run: it never writes again."""
 
 
 class IllegalTransition(Refused):

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from firestore_migrations import Database, Document, Increment, each_document
+from firestore_migrations import Database, Document, Increment, each_document, script
 from firestore_migrations.errors import ConfigurationError, TooManyFailures
 from firestore_migrations.runs.run import Options
 from tests.runs.world import World
 
 SECRET = "secret-4711"
 MEGABYTE = 1024 * 1024
+LONGEST_TEXT = 1_048_487
 
 
 @each_document("c")
@@ -91,16 +92,23 @@ def test_a_bad_max_failures_is_refused(limit: Any) -> None:
         Options(max_failures=limit)
 
 
-def test_a_document_that_the_server_calls_too_large_is_set_aside_alone(world: World) -> None:
-    """It grows past 1 MiB on its way: nothing here measures it, and the server refuses the whole commit."""
+def outgrow(document: Document) -> None:
+    """Make a document that is planned, and that only the server calls invalid: one value is too long."""
+    if "text" in document:
+        document["text"] = document["text"].ljust(LONGEST_TEXT + 1, "y")
+    document["more"] = True
+
+
+def test_a_document_that_only_the_server_calls_invalid_is_set_aside_alone(world: World) -> None:
+    """The server refuses the whole commit, and does not say for which document."""
     world.write({f"c/{n:02}": {"n": n} for n in range(20)})
     for path in ("c/07", "c/13"):
-        world.write({path: {"n": 0, "text": "x" * (MEGABYTE - 200)}})
+        world.write({path: {"n": 0, "text": "x" * LONGEST_TEXT}})
     update_times = world.update_times()
 
     @each_document("c")
     def grow(document: Document, db: Database) -> None:
-        document["more"] = "y" * 300
+        outgrow(document)
 
     life = world.run(grow, max_failures=2)
 
@@ -121,12 +129,12 @@ def test_a_document_that_the_server_calls_too_large_is_set_aside_alone(world: Wo
 
 def test_apply_stops_at_max_failures_and_stays_stopped(world: World) -> None:
     for n in range(4):
-        world.write({f"c/{n}": {"text": "x" * (MEGABYTE - 200)}})
+        world.write({f"c/{n}": {"text": "x" * LONGEST_TEXT}})
     world.write({f"c/{n}": {} for n in range(4, 8)})
 
     @each_document("c")
     def grow(document: Document, db: Database) -> None:
-        document["more"] = "y" * 300
+        outgrow(document)
 
     life = world.run(grow, up_to="review", batch_size=1, max_failures=1)
     with pytest.raises(TooManyFailures, match="max_failures=1"):
@@ -196,14 +204,77 @@ def test_a_failure_that_a_later_plan_of_the_run_does_not_have_is_settled(world: 
 
 def test_an_increment_counts_once_even_where_the_commit_is_sent_again(world: World) -> None:
     """A batch with an invalid row is sent, probed and sent again."""
-    world.write({"c/a": {"n": 1}, "c/b": {"text": "x" * (MEGABYTE - 200)}})
+    world.write({"c/a": {"n": 1}, "c/b": {"text": "x" * LONGEST_TEXT}})
 
     @each_document("c", idempotent=False)
     def count(document: Document, db: Database) -> None:
         document["n"] = Increment(1)
-        document["more"] = "y" * 300
+        outgrow(document)
 
     world.run(count, max_failures=1)
 
     assert world.data()["c/a"]["n"] == 2
     assert "n" not in world.data()["c/b"]
+
+
+@each_document("c")
+def copy_text(document: Document, db: Database) -> None:
+    if "text" in document:
+        db.set(f"twin/{document.id}", {"text": document["text"], "note": "z" * 150})
+        if len(document["text"]) < 600_000:
+            document["copy"] = document["text"]
+    document["done"] = True
+
+
+def large(world: World) -> None:
+    """One whose copy in the same document is too large, one whose copy in another is, and two that are fine."""
+    world.write({"c/a": {"text": "x" * 524_300}})
+    world.write({"c/b": {"text": "x" * LONGEST_TEXT}})
+    world.write({"c/c": {"text": "\u00e9" * 200_000}, "c/d": {}})
+
+
+def test_a_document_that_would_be_too_large_is_found_before_anything_is_written(world: World) -> None:
+    large(world)
+    before = world.read()
+
+    with pytest.raises(TooManyFailures, match=r"2 documents of v001 .*c/a would be 1,048,670 bytes; a document takes"):
+        world.run(copy_text)
+    assert world.read() == before
+
+    life = world.run(copy_text, max_failures=2)
+    errors = {path: found["error"].partition(";")[0] for path, found in failures(world).items()}
+    assert errors == {
+        "c/a": "InvalidValue: c/a would be 1,048,670 bytes",
+        "c/b": "InvalidValue: twin/b would be 1,048,704 bytes",
+    }
+    assert {path for path, data in world.data().items() if "done" in data or path.startswith("twin/")} == {
+        "c/c",
+        "c/d",
+        "twin/c",
+    }
+    assert life.results["finish"]["state"] == "verified"
+
+
+def test_a_document_that_grows_too_large_only_while_the_run_goes_on_is_set_aside(world: World) -> None:
+    world.write({"c/a": {"text": "x"}, "c/b": {"text": "x"}})
+    life = world.run(copy_text, up_to="review", max_failures=1)
+    world.write({"c/a": {"text": "x" * 524_300}})
+    life.go_on()
+
+    assert {path for path, data in world.data().items() if "done" in data} == {"c/b"}
+    assert failures(world)["c/a"]["error"].startswith("InvalidValue: c/a would be 1,048,670 bytes")
+
+
+def test_a_script_leaves_out_what_would_be_too_large(world: World) -> None:
+    @script
+    def fill(db: Database) -> None:
+        for name, size in (("small", 10), ("large", 600_000)):
+            db.set(f"made/{name}", {"one": "x" * size, "two": "x" * size})
+
+    with pytest.raises(TooManyFailures, match="made/large would be 1,200,0"):
+        world.run(fill)
+    assert world.data() == {}
+
+    life = world.run(fill, max_failures=1)
+    assert {path: len(data["one"]) for path, data in world.data().items()} == {"made/small": 10}
+    assert life.results["finish"]["counts"]["created"] == 1

@@ -210,12 +210,18 @@ def test_a_new_document_that_cannot_be_planned_is_no_silent_success(world: World
 
     life = world.run(half, up_to="apply")
     world.write({"c/b": {"n": SECRET}})
-    with pytest.raises(
-        VerifyFailed, match=r"1 documents of v001 cannot be looked at, the first of them c/b \(TypeError"
-    ) as failed:
+    with pytest.raises(VerifyFailed, match=r"1 documents that v001 cannot migrate .* c/b \(TypeError") as failed:
         life.go_on()
 
     assert SECRET not in str(failed.value)
+    counts = world.records()["v001/runs/run-1"]["counts"]
+    assert (counts["scanned"], counts["updated"], counts["failed"]) == (2, 1, 1)
+
+    world.change("c/b", n=4)
+    life.perform("verify", "finish")
+    assert world.data() == {"c/a": {"n": 1, "half": 0.5}, "c/b": {"n": 4, "half": 2.0}}
+    counts = life.results["finish"]["counts"]
+    assert (counts["scanned"], counts["updated"], counts["failed"]) == (2, 2, 0)
 
 
 def test_verifying_again_finds_the_same(world: World) -> None:

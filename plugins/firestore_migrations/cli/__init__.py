@@ -7,6 +7,8 @@
     states      status, history
     running     run, dry-run, rollback
     verifying   verify
+    controlling pause, resume, cancel, unlock
+    attesting   baseline, repair
     progress    what is shown while a run works
 
 Standard output holds the result alone, as a table or as one JSON value; logs, progress and errors go to standard error.

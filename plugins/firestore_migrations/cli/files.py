@@ -58,8 +58,14 @@ def _findings(folder: Path, files: list[Path]) -> Iterator[Finding]:
         for finding in lint(path):
             said.add((str(path), finding.rule))
             yield finding
-    for error in discover(folder).errors:
+    discovered = discover(folder)
+    for error in discovered.errors:
         if (error.facts["file"], _SAID_BY_LINT.get(type(error).__name__, "")) not in said:
+            yield _finding(error)
+    for migration in discovered.migrations:
+        try:
+            migration.refuse_bad_filters()
+        except AuthoringError as error:
             yield _finding(error)
 
 

@@ -16,6 +16,7 @@ from firestore_migrations.dag_run import FOLDER
 from firestore_migrations.errors import UnknownVersion
 
 if TYPE_CHECKING:
+    from firestore_migrations.runs.audit import Audit
     from firestore_migrations.runs.run import Target
 
 _HERE = Path("migrations")
@@ -68,6 +69,12 @@ def version_of(text: str, known: tuple[str, ...]) -> str:
     )
 
 
+def known_versions(audit: Audit, discovered: Discovered | None = None) -> tuple[str, ...]:
+    """Every version that has a file or stands in the audit, in order."""
+    files = (discover(folder()) if discovered is None else discovered).versions
+    return tuple(sorted({*files, *audit.versions()}, key=lambda version: int(version[1:])))
+
+
 def migration_of(text: str) -> tuple[Migration, Discovered]:
     """The migration that is meant, and everything in its folder.
 
@@ -86,6 +93,7 @@ def migration_of(text: str) -> tuple[Migration, Discovered]:
         raise UnknownVersion(
             f"{version} is {migration.path.name}, not {text}.", f"Say {version} if you mean it.", version=text
         )
+    migration.refuse_bad_filters()
     return migration, discovered
 
 
@@ -93,18 +101,24 @@ def target_name(arguments: Namespace) -> str:
     """The connection id that is meant."""
     from firestore_migrations import configuration
 
-    return str(arguments.target or next(iter(configuration.targets()), configuration.DEFAULT_TARGET))
+    if arguments.target is not None:  # also an empty one, as an unset variable of a shell gives: never the default
+        return str(arguments.target)
+    return next(iter(configuration.targets()), configuration.DEFAULT_TARGET)
 
 
 def target_of(name: str) -> Target:
-    """The target that a connection describes.
+    """The target that a connection describes, and that answers.
 
     Raises:
         ConfigurationError: there is no such connection, or its description is wrong.
+        Unavailable: it does not answer.
     """
+    from firestore_migrations.firestore.reach import refuse_unreachable
     from firestore_migrations.hooks.firestore import FirestoreHook
 
-    return FirestoreHook(name).target()
+    target = FirestoreHook(name).target()
+    refuse_unreachable(target.address)
+    return target
 
 
 def _configured() -> str:

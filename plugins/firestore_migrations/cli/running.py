@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 from argparse import Namespace
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from firestore_migrations import configuration
 from firestore_migrations.authoring.migration import Migration
 from firestore_migrations.cli import place
 from firestore_migrations.cli.performing import DONE, FAILED, Answer, error_of
@@ -18,9 +20,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from firestore_migrations.runs.run import Target
+    from firestore_migrations.runs.storage import Folder
 
+_PROBE = "probe"
 _SUCCESS = frozenset({"planned", "verified", "rolled_back"})
-_TITLES = {"dry-run": "dry run", "run": "run", "rollback": "rollback"}
+_TITLES = {"dry-run": "dry run", "run": "run", "rollback": "rollback", "redrive": "redrive"}
 
 
 def dry_run(arguments: Namespace) -> Answer:
@@ -38,6 +42,11 @@ def rollback(arguments: Namespace) -> Answer:
     return _perform(arguments, "rollback", {"mode": "apply", "direction": "down"})
 
 
+def redrive(arguments: Namespace) -> Answer:
+    """Migrate the documents that failed before, and them alone."""
+    return _perform(arguments, "redrive", {"mode": "apply", "direction": "up", "redrive": True})
+
+
 def params_of(texts: list[str], types: dict[str, Any]) -> dict[str, Any]:
     """The parameters that `--set` gives: JSON where it is that, text where the parameter wants text.
 
@@ -46,13 +55,15 @@ def params_of(texts: list[str], types: dict[str, Any]) -> dict[str, Any]:
         types: the parameters' JSON schema types.
 
     Raises:
-        ConfigurationError: one is not PARAM=VALUE.
+        ConfigurationError: one is not PARAM=VALUE, or one parameter is given twice.
     """
     params: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise ConfigurationError(f"--set takes PARAM=VALUE, not {text!r}.", "Write it like --set batch_size=100.")
+        if name in params:
+            raise ConfigurationError(f"--set {name} is given twice.", "Say it once.", param=name)
         params[name] = value
         if types.get(name) != "string":
             try:
@@ -60,6 +71,17 @@ def params_of(texts: list[str], types: dict[str, Any]) -> dict[str, Any]:
             except ValueError:
                 continue  # then it is text, and the parameter's own check says what it wants
     return params
+
+
+def _refuse_unwritable(folder: Folder) -> None:
+    """Write a file and remove it: a run would find out behind Airflow's retries.
+
+    Raises:
+        StorageError: nothing can be written there.
+    """
+    folder.write(_PROBE, b"")
+    with suppress(OSError):  # some may write to a bucket and not delete; the file is empty
+        (folder.root / _PROBE).unlink()
 
 
 def _no_number(text: str) -> float:
@@ -74,10 +96,12 @@ def _perform(arguments: Namespace, verb: str, fixed: dict[str, Any]) -> Answer:
     name = place.target_name(arguments)
     target = place.target_of(name)
     given = params_of(arguments.params or [], {name: param.schema.get("type") for name, param in make_params().items()})
+    _refuse_unwritable(target.folder)
+    configuration.prices()  # a wrong one is said here, and not in the log of a task
     for param in given.keys() & {*fixed, "target"}:
         raise ConfigurationError(
             f"--set {param} contradicts the command.",
-            "Use --target." if param == "target" else "Use the verb: dry-run, run or rollback.",
+            "Use --target." if param == "target" else "Use the verb: dry-run, run, redrive or rollback.",
         )
     with Display(target, migration.version, verbose=arguments.verbose) as display:
         run_id = run_in_process(
@@ -165,6 +189,6 @@ def _next(version: str, verb: str, *, is_done: bool) -> str:
         return f"What happened: [bold]firestore-migrations history {version} --events[/]"
     if verb == "dry-run":
         return f"No document was written. Next: [bold]firestore-migrations run {version}[/]"
-    if verb == "run":
+    if verb in ("run", "redrive"):
         return f"To take it back: [bold]firestore-migrations rollback {version}[/]"
     return f"To apply it again: [bold]firestore-migrations run {version}[/]"

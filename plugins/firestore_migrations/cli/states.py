@@ -14,6 +14,7 @@ from firestore_migrations.cli.performing import DONE, PENDING, Answer, error_of
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from firestore_migrations.runs.holder import Holder
     from firestore_migrations.runs.overview import VersionStatus
 
 COLOURS = {
@@ -36,15 +37,16 @@ def status(arguments: Namespace) -> Answer:
     """Every version's state; the exit code tells whether there is anything to do."""
     from firestore_migrations.firestore.connection import Reader
     from firestore_migrations.runs.audit import Audit
+    from firestore_migrations.runs.holder import holder
     from firestore_migrations.runs.ledger import Ledger
-    from firestore_migrations.runs.overview import holder, overview
+    from firestore_migrations.runs.overview import overview
 
     discovered = discover(place.folder())
     target = place.target_of(place.target_name(arguments))
     with Reader(target.address) as reader:
         ledger = Ledger(reader)
-        versions = overview(Audit(ledger), discovered)
         held = holder(ledger)
+        versions = overview(Audit(ledger), discovered, held)
     data = {
         "target": target.name,
         "database": target.address.name,
@@ -65,7 +67,12 @@ def status(arguments: Namespace) -> Answer:
         console.print(f"[bold]{target.name}[/] ({target.environment}), {target.address.name}\n", soft_wrap=True)
         console.print(table)
         if held is not None:
-            console.print(f"\nRun {held.run} holds the target until {when(held.expires_at)}.", soft_wrap=True)
+            console.print(f"\n{_lease(held)}", soft_wrap=True)
+        for version in versions:
+            if version.remark:
+                console.print(
+                    f"\n{version.version} is {version.state}: {version.remark}.", markup=False, soft_wrap=True
+                )
         if discovered.errors:
             console.print(f"\n{len(discovered.errors)} files cannot be used: [bold]firestore-migrations check[/]")
         console.print(f"\n{_next(versions)}", soft_wrap=True)
@@ -84,8 +91,7 @@ def history(arguments: Namespace) -> Answer:
     target = place.target_of(place.target_name(arguments))
     with Reader(target.address) as reader:
         audit = Audit(Ledger(reader))
-        known = sorted({*discovered.versions, *audit.versions()}, key=lambda version: int(version[1:]))
-        version = place.version_of(arguments.version, tuple(known))
+        version = place.version_of(arguments.version, place.known_versions(audit, discovered))
         runs = [{"run": run_id, **data, "seconds": seconds(data)} for run_id, data in audit.runs(version).items()]
         for run in runs:
             run["error"] = error_of(run["error"]) if run["error"] else None
@@ -145,12 +151,27 @@ def _runs_table(runs: list[dict[str, Any]]) -> Any:
     return table
 
 
+def _lease(held: Holder) -> str:
+    """Who holds the target, since when, and what to do if it should not."""
+    if not held.run:
+        return f"{held.remark}; the target is free at {when(held.expires_at)}."
+    since = f"since {when(held.since)}, " if held.since else ""
+    return (
+        f"Run {held.run} holds the target {since}until {when(held.expires_at)}, and renews that while it works; "
+        "[bold]firestore-migrations unlock[/] takes it away."
+    )
+
+
 def _next(versions: tuple[VersionStatus, ...]) -> str:
     """What to do now, as a command where there is one."""
     problems = {
-        "changed": "was edited after it was applied: take the edit back, and write a new version for it.",
-        "missing": "is applied, but its file is gone: restore it.",
-        "out_of_order": "is pending behind a later version: roll that back, or give this one the next free version.",
+        "changed": "was edited after it was applied: take the edit back and write a new version for it, "
+        "or accept it with [bold]firestore-migrations repair {0}[/].",
+        "missing": "is applied, but its file is gone: restore it, "
+        "or accept that with [bold]firestore-migrations repair {0}[/].",
+        "out_of_order": "is pending behind a later version: roll that back, give this one the next free version, "
+        "or, if its work is done, mark it with [bold]firestore-migrations baseline {0}[/].",
+        "paused": "is paused: go on with [bold]firestore-migrations resume {0}[/].",
         "failed": "failed: see [bold]firestore-migrations history {0} --events[/].",
     }
     for version in versions:

@@ -42,6 +42,10 @@ def _option(*flags: str, **settings: Any) -> Option:
 
 
 _VERSION = _option("version", metavar="VERSION", help="v001, 1, or the file's name")
+_WHICH = _option(
+    "version", metavar="VERSION", nargs="?", help="whose run is meant (default: the one at work, or the paused one)"
+)
+_YES = _option("--yes", action="store_true", help="also where the run is at work")
 _TARGET = _option(
     "--target",
     metavar="CONN_ID",
@@ -90,11 +94,43 @@ COMMANDS = (
         (_VERSION, _SET, *_ON_TARGET),
     ),
     Command("run", "migrate: back up, plan, apply and verify", f"{_HERE}.running.run", (_VERSION, _SET, *_ON_TARGET)),
+    Command(
+        "redrive",
+        "migrate the documents that failed before, and them alone; the file may be mended since",
+        f"{_HERE}.running.redrive",
+        (_VERSION, _SET, *_ON_TARGET),
+    ),
     Command("rollback", "take a version back", f"{_HERE}.running.rollback", (_VERSION, _SET, *_ON_TARGET)),
     Command(
         "verify",
         "look again whether the data is what a version promises; writes nothing",
         f"{_HERE}.verifying.verify",
+        (_VERSION, *_ON_TARGET),
+    ),
+    Command("pause", "let a run stop between two batches", f"{_HERE}.controlling.pause", (_WHICH, *_ON_TARGET)),
+    Command("resume", "let a paused run go on", f"{_HERE}.controlling.resume", (_WHICH, *_ON_TARGET)),
+    Command(
+        "cancel",
+        "end a run for good; what it has written stays",
+        f"{_HERE}.controlling.cancel",
+        (_WHICH, *_ON_TARGET),
+    ),
+    Command(
+        "unlock",
+        "take the target from the run that holds it",
+        f"{_HERE}.controlling.unlock",
+        (_YES, *_ON_TARGET),
+    ),
+    Command(
+        "baseline",
+        "mark a version, and all before it, as applied without running them",
+        f"{_HERE}.attesting.baseline",
+        (_VERSION, *_ON_TARGET),
+    ),
+    Command(
+        "repair",
+        "accept an edited or missing file, or a run that failed before it wrote",
+        f"{_HERE}.attesting.repair",
         (_VERSION, *_ON_TARGET),
     ),
 )

@@ -74,10 +74,11 @@ def _last_run(migration: Migration, target: str) -> tuple[Run, str]:
     from firestore_migrations.operators.migration import run_of
     from firestore_migrations.runs import status
     from firestore_migrations.runs.audit import Audit
+    from firestore_migrations.runs.gates import committed_runs
     from firestore_migrations.runs.ledger import Ledger
-    from firestore_migrations.runs.preflight import committed_runs
 
     version = migration.version
+    place.target_of(target)
     run = run_of(version, target, {}, run_id="", dag_id=migration.dag_id)
     with Reader(run.target.address) as reader:
         audit = Audit(Ledger(reader))

@@ -24,29 +24,86 @@ from firestore_migrations.runs.ledger import Conflict, Entry, Ledger
 from firestore_migrations.runs.run import APPLY, Run, instant
 
 ROOT = "_migrations"
+OPEN, REDRIVEN = "open", "redriven"
+UNCHANGED = "unchanged"
+CONFLICT = "conflict"
 NO_COUNTS = dict.fromkeys(
     ("scanned", "created", "updated", "deleted", "unchanged", "drifted", "conflicts", "failed"), 0
 )
 
 
 class BatchRecord(NamedTuple):
-    """One committed batch, and its commit time in microseconds: the update time of its documents."""
+    """What the commit of one batch held, or into which batches it was split.
+
+    Attributes:
+        rows: its first and last row, which name it.
+        shard: that it belongs to.
+        writes: documents that it wrote.
+        drifted: rows that were planned again, because a document had moved.
+        created: of the writes; so are `updated` and `deleted`.
+        documents: that a step was called with, and that led to the writes.
+        unchanged: documents that a step was called with, and that nothing had to be written for in the end.
+        scanned: documents that were planned here for the first time, after the review: residue.
+        pins: documents that were only looked at, so that they are as the writes were planned from.
+        reads: documents that were read again for it.
+        drift: the name of its rows in storage, where they are not those of the plan.
+        plan: the folder of the plan, where that is residue.
+        first_row: of that plan, in the whole run.
+        split: the batches that stand in its place; nothing was written then.
+        commit_time: in microseconds: the update time of its documents.
+    """
 
     rows: str
     shard: int
-    writes: int
-    drifted: int
-    drift: str
+    writes: int = 0
+    drifted: int = 0
+    created: int = 0
+    updated: int = 0
+    deleted: int = 0
+    documents: int = 0
+    unchanged: int = 0
+    scanned: int = 0
+    pins: int = 0
+    reads: int = 0
+    drift: str = ""
+    plan: str = ""
+    first_row: int = 0
+    split: tuple[str, ...] = ()
     commit_time: int = 0
+
+    @classmethod
+    def of(cls, rows: str, entry: Entry) -> BatchRecord:
+        """The record that is at `batches/{rows}`."""
+        known = {name: value for name, value in entry.data.items() if name in cls._fields}
+        return cls(**{**known, "rows": rows, "split": tuple(known.get("split", ())), "commit_time": entry.update_time})
 
 
 class Failure(NamedTuple):
-    """A document that could not be planned or written."""
+    """A document that could not be migrated.
+
+    Attributes:
+        path: the document that the step was called with; of a script, the one that it writes.
+        step: the step's name.
+        error: why, without values.
+        row: in the plan; None where there is no row.
+        task: that found it.
+    """
 
     path: str
     step: str
     error: str
     row: int | None = None
+    task: str = "dry_run"
+
+    @property
+    def is_conflict(self) -> bool:
+        """Whether somebody else's writes are the reason."""
+        return self.error.startswith(CONFLICT)
+
+    @property
+    def is_refused_by_the_server(self) -> bool:
+        """Whether it could be planned; to plan it again would change nothing."""
+        return self.row is not None and not self.is_conflict
 
 
 class Audit:
@@ -76,16 +133,14 @@ class Audit:
     def batches(self, version: str, run_id: str) -> list[BatchRecord]:
         """Every batch that a run has committed, in the order of rows."""
         return [
-            BatchRecord(
-                rows=name,
-                shard=entry.data["shard"],
-                writes=entry.data["writes"],
-                drifted=entry.data["drifted"],
-                drift=entry.data.get("drift", ""),
-                commit_time=entry.update_time,
-            )
+            BatchRecord.of(name, entry)
             for name, entry in self._ledger.entries(f"{ROOT}/{version}/runs/{run_id}/batches")
         ]
+
+    def batch(self, run: Run, rows: str) -> BatchRecord | None:
+        """The record of one batch; None if no commit of it has arrived."""
+        (entry,), _ = self._ledger.get(self.batch_path(run, rows))
+        return None if entry is None else BatchRecord.of(rows, entry)
 
     def count_batches(self, version: str, run_id: str) -> int:
         """How many batches a run has committed; cheap however many there are."""
@@ -95,10 +150,20 @@ class Audit:
         """Whether a run has committed anything yet."""
         return next(self._ledger.entries(f"{run.path}/batches"), None) is not None
 
-    def failures(self, run: Run) -> list[dict[str, Any]]:
+    def failures(self, run: Run) -> list[Failure]:
         """Every open failure of a run."""
-        entries = [entry.data for _, entry in self._ledger.entries(f"{run.path}/failures")]
-        return [data for data in entries if data["state"] == "open"]
+        return self.failures_of(run.version, run.id)
+
+    def failures_of(self, version: str, run_id: str, redriven_by: str = "-") -> list[Failure]:
+        """Every open failure of a run that is named by version and id, and those that a later run has settled."""
+        entries = [entry.data for _, entry in self._ledger.entries(f"{ROOT}/{version}/runs/{run_id}/failures")]
+        found = [data for data in entries if data["state"] == OPEN or data.get("outcome") == redriven_by]
+        return [Failure(**{name: data[name] for name in Failure._fields if name in data}) for data in found]
+
+    def count_failures(self, run: Run, field: str, value: str) -> int:
+        """How many failures of a run, settled ones too, have this value in a field."""
+        entries = self._ledger.entries(f"{run.path}/failures")
+        return sum(entry.data.get(field) == value for _, entry in entries)
 
     def events(self, version: str, run_id: str) -> list[dict[str, Any]]:
         """What happened in a run, oldest first."""
@@ -122,6 +187,7 @@ class Audit:
                 "triggered_by": run.triggered_by,
                 "approved_by": None,
                 "checksum": run.migration.checksum,
+                "rollout_percent": 0 if run.options.redrive else run.options.rollout_percent,
                 "plan_digest": None,
                 "snapshot_uri": str(run.folder / "snapshot"),
                 "plan_uri": str(run.folder / "plan"),
@@ -158,6 +224,7 @@ class Audit:
 
         Raises:
             IllegalTransition: the state may not follow the present one.
+            RunPaused: no task lets a paused run go on; or RunCancelled, a cancelled one.
         """
         version_path = f"{ROOT}/{run.version}"
         while True:
@@ -167,17 +234,16 @@ class Audit:
             before = status.PENDING if entry is None else entry.data["state"]
             after = state or before
             status.check_transition(run.id, before, after)
-            event = f"{run.path}/events/{now:016d}-{uuid.uuid4().hex[:8]}"
-            writes = [
-                self._ledger.create(
-                    event,
-                    {"at": instant(now), "task": task, "state": after, "message": message, "by": run.triggered_by},
-                )
-            ]
+            if entry is not None and after not in (before, status.FAILED):
+                status.refuse_to_write(entry.data)
+            event, write = self._event(run, task, after, message, now)
+            writes = [write]
             fields = {**({"started_at": instant(now), **new} if new else {}), **changes, "state": after}
             if new or changes or after != before:
                 writes.append(self._ledger.change(run.path, fields, entry))
             version_fields = _version_fields(run, before, after, version, instant(now))
+            if version_fields and after == status.ROLLED_BACK and entry is not None:
+                version_fields |= entry.data.get("leaves", {})  # where older runs stand, or a rollback was taken back
             if version_fields:
                 writes.append(self._ledger.change(version_path, version_fields, version))
             try:
@@ -186,45 +252,105 @@ class Audit:
                 continue
             return
 
+    def _event(self, run: Run, task: str, state: str, message: str, now: int) -> tuple[str, bytes]:
+        """The path of a new event, and the write that adds it."""
+        path = f"{run.path}/events/{now:016d}-{uuid.uuid4().hex[:8]}"
+        data = {"at": instant(now), "task": task, "state": state, "message": message, "by": run.triggered_by}
+        return path, self._ledger.create(path, data)
+
+    def record_writing(self, run: Run, state: str) -> None:
+        """Record that a run begins, or begins again, to write."""
+        _, now = self._ledger.get(run.path)
+        self.record(run, "apply", "began to write", state, error=None, writing_since=instant(now))
+
+    def seconds_of_writing(self, run: Run) -> float:
+        """How long ago the run began to write, by the server's clock."""
+        (entry,), now = self._ledger.get(run.path)
+        since = None if entry is None else entry.data.get("writing_since")
+        return 0.0 if since is None else (instant(now) - since).total_seconds()
+
+    def add_residue(self, run: Run, plan: str, first_row: int, rows: int) -> int:
+        """Give a plan of residue its place among the rows of the run; no two plans ever overlap.
+
+        Args:
+            run: the run.
+            plan: its folder.
+            first_row: the first one behind the plan that was reviewed.
+            rows: how many.
+
+        Returns:
+            The number of its first row.
+        """
+        message = f"{rows} writes are still to be made, of documents in the old shape"
+        while True:
+            (entry,), now = self._ledger.get(run.path)
+            data = {} if entry is None else entry.data
+            places = data.get("residue", [])
+            place = max([first_row, *(place["first_row"] + place["rows"] for place in places)])
+            places = [*places, {"plan": plan, "first_row": place, "rows": rows}]
+            event, write = self._event(run, "verify", data.get("state", status.PENDING), message, now)
+            try:
+                self._ledger.commit([write, self._ledger.change(run.path, {"residue": places}, entry)], proof=event)
+            except Conflict:
+                continue
+            return int(place)
+
     def batch_record(self, run: Run, record: BatchRecord) -> bytes:
         """The write that goes into a batch's commit, and lets the same batch never be committed again."""
-        data = record._asdict()
-        del data["commit_time"]  # the record's own update time
-        if not record.drift:
-            del data["drift"]
-        return self._ledger.create(self.batch_path(run, record.rows), data)
+        always = {"rows": record.rows, "shard": record.shard, "writes": record.writes, "drifted": record.drifted}
+        facts = {name: value for name, value in record._asdict().items() if value and name != "commit_time"}
+        return self._ledger.create(self.batch_path(run, record.rows), {**facts, **always})
 
     def batch_path(self, run: Run, rows: str) -> str:
         """The path of a batch's record."""
         return f"{run.path}/batches/{rows}"
 
-    def is_committed(self, run: Run, rows: str) -> bool:
-        """Whether the batch's commit arrived."""
-        return self._ledger.get(self.batch_path(run, rows))[0][0] is not None
-
     def impossible_write(self, run: Run) -> bytes:
         """A write whose precondition cannot hold: no commit that it is in is ever carried out."""
         return self._ledger.impossible(f"{run.path}/batches/impossible")
 
-    def failure_writes(self, run: Run, failures: Iterable[Failure]) -> list[bytes]:
-        """The writes that record failures; recording one again changes nothing."""
+    def failure_writes(self, run: Run, failures: Iterable[Failure], **facts: str) -> list[bytes]:
+        """The writes that record failures as open, unless facts say otherwise; safe to repeat."""
         return [
             self._ledger.put(
                 f"{run.path}/failures/{_failure_id(failure.path, failure.step)}",
-                {**failure._asdict(), "state": "open"},
+                {**failure._asdict(), "state": OPEN, **facts},
             )
             for failure in failures
         ]
+
+    def redriven_writes(self, run: Run, failures: Iterable[Failure]) -> list[bytes]:
+        """The writes, for the commit that migrates their documents, that record failures as settled."""
+        return self.failure_writes(run, failures, state=REDRIVEN, outcome="written")
+
+    def record_late_failures(self, run: Run, failures: Iterable[Failure]) -> None:
+        """Record documents that verify, and nothing before it, could not plan."""
+        self._put(self.failure_writes(run, [failure._replace(task="verify") for failure in failures]))
+
+    def record_found_unchanged(self, run: Run, failures: Iterable[Failure]) -> None:
+        """Record failures as settled whose documents are as the migration wants them, or are gone."""
+        self._put(self.failure_writes(run, failures, state=REDRIVEN, outcome=UNCHANGED))
+
+    def record_redriven(self, run: Run, earlier: str, failures: Iterable[Failure]) -> None:
+        """Record in an earlier run of the version that this run has migrated what failed there."""
+        path = f"{ROOT}/{run.version}/runs/{earlier}/failures"
+        facts = {"state": REDRIVEN, "outcome": run.id}
+        self._put(
+            [self._ledger.put(f"{path}/{_failure_id(f.path, f.step)}", {**f._asdict(), **facts}) for f in failures]
+        )
 
     def record_failures(self, run: Run, failures: Iterable[Failure]) -> None:
         """Record exactly these as the open failures of a plan; those of an earlier plan of the run are settled."""
         names = {_failure_id(failure.path, failure.step) for failure in failures}
         writes = self.failure_writes(run, failures)
         writes += [
-            self._ledger.change(f"{run.path}/failures/{name}", {"state": "redriven"}, entry)
+            self._ledger.change(f"{run.path}/failures/{name}", {"state": REDRIVEN}, entry)
             for name, entry in self._ledger.entries(f"{run.path}/failures")
-            if name not in names and entry.data["state"] == "open"
+            if name not in names and entry.data["state"] == OPEN
         ]
+        self._put(writes)
+
+    def _put(self, writes: list[bytes]) -> None:
         for first in range(0, len(writes), 200):
             self._ledger.commit_again(writes[first : first + 200])
 
@@ -236,6 +362,8 @@ def _failure_id(path: str, step: str) -> str:
 def _version_fields(run: Run, before: str, after: str, version: Entry | None, now: datetime) -> dict[str, Any]:
     """What a step of a run means for its version: nothing, until the run has written or the version never was."""
     old = status.PENDING if version is None else version.data["state"]
+    if run.options.redrive:  # it completes what another run has brought about
+        return {**identity(run.migration), "updated_at": now} if after == status.VERIFIED != before else {}
     if after == before and version is not None:
         return {}
     if run.options.mode != APPLY and old not in (status.PENDING, status.PLANNED):
@@ -249,7 +377,7 @@ def _version_fields(run: Run, before: str, after: str, version: Entry | None, no
     if version is not None and state == old and after not in (status.VERIFIED, status.ROLLED_BACK):
         return {}
     return {
-        **_identity(run.migration),
+        **identity(run.migration),
         "state": state,
         "rollout_percent": percent,
         "windows": [] if version is None else version.data["windows"],
@@ -272,7 +400,8 @@ def _version_state(run: Run, before: str, after: str, old: str, percent: float) 
     return old
 
 
-def _identity(migration: Migration) -> dict[str, Any]:
+def identity(migration: Migration) -> dict[str, Any]:
+    """What a version's document says of its file."""
     return {
         "version": migration.version,
         "name": migration.name,

@@ -8,6 +8,7 @@ from typing import Any
 from firestore_migrations.firestore.connection import Reader
 from firestore_migrations.firestore.point_in_time import PointInTime
 from firestore_migrations.firestore.wire import Stored
+from firestore_migrations.runs import redrive
 from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.preflight import Shard, course_of
@@ -44,6 +45,8 @@ def _documents(run: Run, shard: Shard, undoes: tuple[str, ...], at: PointInTime)
     if run.is_down:
         return present_documents(run, Audit(Ledger(at.reader)), undoes, at)
     step = run.step(shard.step)
+    if run.options.redrive:
+        return redrive.documents(step, redrive.failed_before(run, Audit(Ledger(at.reader))), at)
     if step.scope is None:
         return ()
     documents = at.scan(step.scope, shard.keys)

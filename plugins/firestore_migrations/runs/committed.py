@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from firestore_migrations.errors import StorageError
 from firestore_migrations.runs.audit import BatchRecord
-from firestore_migrations.runs.plan import Batch, Plan, Row, find_plan, read_batches, read_rows, rows_name
-from firestore_migrations.runs.segments import read_groups
+from firestore_migrations.runs.plan import Batch, Plan, Row, find_plan, read_batches, read_rows
 from firestore_migrations.runs.storage import Folder
+
+RESIDUE = "residue/"
 
 
 class Part(NamedTuple):
@@ -30,7 +30,7 @@ class Part(NamedTuple):
     @property
     def is_residue(self) -> bool:
         """Whether verify made it, not the dry run."""
-        return self.name.startswith("residue/")
+        return self.name.startswith(RESIDUE)
 
 
 class Committed(NamedTuple):
@@ -45,10 +45,18 @@ def joined_digest(digests: Iterable[str]) -> str:
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def parts_of(folder: Folder) -> list[Part]:
-    """All plans of a run, in order; none before the review has joined them."""
-    names = [name for name in ("review.json", "residue.json") if folder.has(name)]
-    return [Part(*part) for name in names for part in folder.read_json(name)["parts"]]
+def parts_of(folder: Folder, records: Iterable[BatchRecord] = ()) -> list[Part]:
+    """The plans of a run, in order; none before the review has joined them.
+
+    Args:
+        folder: the run's.
+        records: of its batches: those of residue name their plans.
+    """
+    if not folder.has("review.json"):
+        return []
+    planned = [Part(*part) for part in folder.read_json("review.json")["parts"]]
+    residue = {Part(record.plan, record.shard, record.first_row) for record in records if record.plan}
+    return [*planned, *sorted(residue, key=lambda part: part.first_row)]
 
 
 def plan_of(folder: Folder, part: Part) -> Plan:
@@ -68,22 +76,14 @@ def batches_of(folder: Folder, part: Part) -> Iterator[Batch]:
     return read_batches(folder / part.name, plan_of(folder, part), part.first_row)
 
 
-def operations(folder: Folder, records: Iterable[BatchRecord]) -> Counter[str]:
-    """How many documents a run has really created, updated and deleted."""
-    by_rows = {record.rows: record for record in records}
-    total: Counter[str] = Counter()
-    for part in parts_of(folder):
-        plan = plan_of(folder, part)
-        for group in read_groups(folder / part.name, plan.segments, ["row", "operation"]):
-            numbers = group["row"].to_pylist()
-            record = by_rows.get(rows_name(part.first_row + numbers[0], part.first_row + numbers[-1]))
-            if record is None:
-                continue
-            if record.drift:
-                total.update(row.operation for row in read_rows(folder / "drift", record.drift))
-            else:
-                total.update(group["operation"].to_pylist())
-    return total
+def leaves(batch: Batch, records: Mapping[str, BatchRecord]) -> Iterator[tuple[Batch, BatchRecord | None]]:
+    """The batch, or those that it was split into, each with its record; None where it is not committed yet."""
+    record = records.get(batch.rows)
+    if record is None or not record.split:
+        yield batch, record
+        return
+    for part in batch.parts(record.split):
+        yield from leaves(part, records)
 
 
 def committed_rows(
@@ -99,12 +99,11 @@ def committed_rows(
     Raises:
         StorageError: a plan or kept rows are missing or altered.
     """
+    records = list(records)
     by_rows = {record.rows: record for record in records}
-    for part in parts_of(folder) if parts is None else parts:
-        for batch in batches_of(folder, part):
-            record = by_rows.get(batch.rows)
-            if record is None:
-                continue
-            rows = read_rows(folder / "drift", record.drift) if record.drift else batch.content
-            for row in rows:
-                yield Committed(row, record.commit_time)
+    for part in parts_of(folder, records) if parts is None else parts:
+        for planned in batches_of(folder, part):
+            for batch, record in leaves(planned, by_rows):
+                if record is not None:
+                    rows = read_rows(folder / "drift", record.drift) if record.drift else batch.content
+                    yield from (Committed(row, record.commit_time) for row in rows)

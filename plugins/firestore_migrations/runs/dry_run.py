@@ -77,13 +77,13 @@ def _chunks(run: Run, shard: int, course: Course, base: Base, audit: Audit) -> I
     if snapshot is None:
         raise ConfigurationError(f"Shard {shard} of run {run.id} has no snapshot.", "Clear the task `backup`.")
     if run.is_down:
-        yield from rollback.plan(run, audit, course.undoes, read_snapshot(folder, snapshot), base.codec)
+        yield from rollback.plan(run, audit, course, read_snapshot(folder, snapshot), base)
         return
     step = run.step(course.shards[shard].step)
     planner = Planner(step, base, instant(course.now), run.version)
     if step.is_script:
         planned = planner.plan_script()
-        yield planned, base.at.reads
+        yield planned, len(planned.rows) + planned.unchanged
     else:
         yield from _documents(planner, folder, snapshot)
 

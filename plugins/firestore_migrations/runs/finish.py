@@ -7,17 +7,18 @@ from typing import Any
 
 from firestore_migrations.firestore.connection import Writer
 from firestore_migrations.runs import status
-from firestore_migrations.runs.audit import NO_COUNTS, Audit, BatchRecord
-from firestore_migrations.runs.committed import operations
+from firestore_migrations.runs.audit import NO_COUNTS, UNCHANGED, Audit, BatchRecord
 from firestore_migrations.runs.lease import Lease
 from firestore_migrations.runs.ledger import Ledger
+from firestore_migrations.runs.plan import find_plan
 from firestore_migrations.runs.preflight import find_course
 from firestore_migrations.runs.price import Usage
-from firestore_migrations.runs.rollback import CONFLICT
 from firestore_migrations.runs.run import DRY_RUN, Run, instant
 from firestore_migrations.runs.snapshot import find_snapshot
 
 _UNFINISHED = frozenset({status.PENDING, status.APPLYING, status.ROLLING_BACK, status.APPLIED})
+
+_COUNTED = ("scanned", "created", "updated", "deleted", "unchanged", "drifted")
 
 
 def finish(run: Run) -> dict[str, Any]:
@@ -55,36 +56,35 @@ def _final(run: Run, state: str) -> str:
 
 
 def _counts(run: Run, audit: Audit, records: list[BatchRecord]) -> dict[str, int]:
-    """What was scanned and planned, and of that what was really written."""
+    """What became of every document that was planned.
+
+    Where all batches are committed, each scanned document led to a write, or is unchanged, in conflict or failed.
+    """
     if not run.folder.has("review.json"):
         return NO_COUNTS
     planned: dict[str, int] = run.folder.read_json("review.json")["counts"]
     failures = audit.failures(run)
-    conflicts = sum(failure["error"].startswith(CONFLICT) for failure in failures)
+    conflicts = sum(failure.is_conflict for failure in failures)
     counts = {**planned, "conflicts": conflicts, "failed": len(failures) - conflicts}
     if run.options.mode == DRY_RUN:
         return counts
-    written = operations(run.folder, records)
-    return {
-        **counts,
-        **{operation: written[operation] for operation in ("created", "updated", "deleted")},
-        "drifted": sum(record.drifted for record in records),
-    }
+    total = {name: sum(getattr(record, name) for record in records) for name in _COUNTED}
+    total["scanned"] += planned["scanned"] + audit.count_failures(run, "task", "verify")
+    total["unchanged"] += planned["unchanged"] + audit.count_failures(run, "outcome", UNCHANGED)
+    return {**counts, **total}
 
 
 def _usage(run: Run, counts: dict[str, int], records: list[BatchRecord]) -> Usage:
-    """Reads as the tasks counted them, writes and deletes as they were committed."""
+    """Reads as they were counted, writes and deletes as they were committed."""
     course = find_course(run)
     folder = run.folder
-    reads = 0
+    reads = sum(record.reads for record in records)
     for shard in () if course is None else course.shards:
         snapshot = find_snapshot(folder / "snapshot" / f"{shard.index:04d}")
-        reads += 0 if snapshot is None else snapshot.documents
-        for name in (f"plan/{shard.index:04d}/plan.json", f"apply-{shard.index:04d}.json"):
-            parent, _, file = name.rpartition("/")
-            place = folder / parent if parent else folder
-            reads += place.read_json(file)["reads"] if place.has(file) else 0
+        plan = find_plan(folder / "plan" / f"{shard.index:04d}")
+        reads += (0 if snapshot is None else snapshot.documents) + (0 if plan is None else plan.reads)
     reads += folder.read_json("verify.json")["reads"] if folder.has("verify.json") else 0
     if not records:
         return Usage(reads=reads)
-    return Usage(reads, counts["created"] + counts["updated"] + len(records), counts["deleted"])
+    writes = counts["created"] + counts["updated"] + len(records) + sum(record.pins for record in records)
+    return Usage(reads, writes, counts["deleted"])

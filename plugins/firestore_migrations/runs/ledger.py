@@ -58,14 +58,19 @@ class Ledger:
             if entry is not None:
                 yield stored.path.rsplit("/", 1)[-1], entry
 
-    def count(self, collection: str) -> int:
-        """How many documents a collection has, counted by the server."""
+    def count(self, collection: str, field: str = "", at_least: Any = None) -> int:
+        """How many documents a collection has, counted by the server; with a field, those where it is that or more."""
         parent, _, name = collection.rpartition("/")
         request = wire.RunAggregationQueryRequest(
             parent=f"{self._reader.address.name}/documents" + (f"/{parent}" if parent else "")
         )
         query = request.structured_aggregation_query
         query.structured_query.from_.add(collection_id=name)
+        if field:
+            condition = query.structured_query.where.field_filter
+            condition.field.field_path = field
+            condition.op = wire.StructuredQuery.FieldFilter.GREATER_THAN_OR_EQUAL
+            condition.value.CopyFrom(values.encode(at_least, field))
         query.aggregations.add(alias="count").count.SetInParent()
 
         def attempt() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import merge
@@ -15,17 +16,19 @@ from firestore_migrations.firestore.codec import Codec
 from firestore_migrations.firestore.connection import Reader
 from firestore_migrations.firestore.ordering import name_key
 from firestore_migrations.firestore.point_in_time import PointInTime
+from firestore_migrations.firestore.scope import Scope
 from firestore_migrations.firestore.wire import Stored
+from firestore_migrations.runs import redrive
 from firestore_migrations.runs.audit import Audit, BatchRecord, Failure
-from firestore_migrations.runs.committed import Committed, Part, committed_rows, parts_of, plan_of
+from firestore_migrations.runs.committed import RESIDUE, Committed, Part, committed_rows, parts_of, plan_of
 from firestore_migrations.runs.expected import Expected, holds
 from firestore_migrations.runs.plan import Plan, PlanWriter, Row
 from firestore_migrations.runs.planner import Planned, Planner
 from firestore_migrations.runs.preflight import course_of
-from firestore_migrations.runs.rollback import CONFLICT
 from firestore_migrations.runs.run import Run, instant
 
 _AT_ONCE = 500
+_MOST_LISTED = 1000
 
 
 @dataclass
@@ -38,7 +41,10 @@ class Finding:
         held: written documents that hold what was planned.
         changed_since: written documents that somebody changed afterwards.
         born_since: documents of a step that is not idempotent that are newer than the run; they are left alone.
-        failed_checks: documents that do not pass a check, and which.
+        born: the paths of the first of them.
+        checks: how many checks do not hold.
+        failed_checks: the first of them.
+        failures: documents that cannot be planned.
         reads: documents read.
     """
 
@@ -47,8 +53,24 @@ class Finding:
     held: int = 0
     changed_since: int = 0
     born_since: int = 0
+    born: list[str] = field(default_factory=list)
+    checks: int = 0
     failed_checks: list[Failure] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
     reads: int = 0
+
+    def add_born(self, stored: Stored) -> None:
+        """Count a document that is newer than the run, and name the first ones."""
+        self.born_since += 1
+        if len(self.born) < _MOST_LISTED:
+            self.born.append(stored.path)
+
+    def add_failed_checks(self, failed: Iterable[Failure]) -> None:
+        """Count checks that do not hold, and name the first ones."""
+        for failure in failed:
+            self.checks += 1
+            if len(self.failed_checks) < _MOST_LISTED:
+                self.failed_checks.append(failure)
 
 
 class Look:
@@ -63,21 +85,20 @@ class Look:
 
     def __init__(self, run: Run, audit: Audit, reader: Reader, *, keeps: bool = True) -> None:
         self._run = run
-        self._reader = reader
+        self._audit = audit
         self._records = audit.batches(run.version, run.id)
         self._read_time = reader.get(["_migrations/_lease"])[1]
         self._base = Base(PointInTime(reader, self._read_time), Codec(reader))
         self._now = instant(self._read_time) if run.now is None else run.now
-        self._set_aside = {f["path"] for f in audit.failures(run) if not f["error"].startswith(CONFLICT)}
-        parts = parts_of(run.folder)
-        _refuse_unsent_batches(run, parts, self._records)
-        last = parts[-1]
-        self._part = Part(f"residue/{len(parts):04d}", len(parts), last.first_row + plan_of(run.folder, last).rows)
-        self._parts = parts
+        self._set_aside = {(f.step, f.path) for f in audit.failures(run) if f.is_refused_by_the_server}
+        self._redriven = redrive.failed_before(run, audit) if run.options.redrive else {}
+        self._parts = parts_of(run.folder, self._records)
+        _refuse_unsent_batches(run, self._parts, self._records)
+        self._folder = f"{RESIDUE}{self._read_time}-{uuid.uuid4().hex[:8]}"
         self._writer: PlanWriter | _RowCounter = _RowCounter()
         if keeps:
             self._writer = PlanWriter(
-                run.folder / self._part.name, run.options.rows_per_batch, run.target.address.request_limit
+                run.folder / self._folder, run.options.rows_per_batch, run.target.address.request_limit
             )
 
     def at_the_scope(self) -> Finding:
@@ -104,46 +125,49 @@ class Look:
 
     def residue_part(self) -> Part:
         """Make the residue a part of the run's plan, so that it is applied and taken back like the rest."""
-        residue = [part for part in self._parts if part.is_residue]
-        self._run.folder.write_json("residue.json", {"parts": [*residue, self._part]})
-        return self._part
+        planned = [part for part in self._parts if not part.is_residue]
+        behind = planned[-1].first_row + plan_of(self._run.folder, planned[-1]).rows
+        rows = plan_of(self._run.folder, Part(self._folder, 0, 0)).rows
+        return Part(self._folder, len(planned), self._audit.add_residue(self._run, self._folder, behind, rows))
 
     def _look_at_script(self, planner: Planner, step: Step, finding: Finding) -> None:
         if step.idempotent:
-            self._keep(planner.plan_script())
-        finding.failed_checks += planner.check_script()
+            self._keep(planner.plan_script(), finding)
+        finding.add_failed_checks(planner.check_script())
 
     def _look_at_documents(self, planner: Planner, step: Step, finding: Finding) -> None:
         if step.scope is None:
             return
         expected = Expected(self._own_rows(step))
         run = self._run
-        documents = (stored for stored in self._base.at.scan(step.scope) if run.is_selected(stored.path))
+        documents = self._documents(step, step.scope)
         began = course_of(run).read_time
         while chunk := list(islice(documents, _AT_ONCE)):
-            looked_at = [stored for stored in chunk if stored.path not in self._set_aside]
+            failed = {path for name, path in self._set_aside if name == step.name}
             if step.idempotent:
-                self._keep(planner.plan(looked_at))
-            else:
-                finding.born_since += sum(stored.create_time > began for stored in chunk)
-            for stored in looked_at:
-                finding.failed_checks += planner.check(stored)
+                planned = planner.plan([stored for stored in chunk if stored.path not in failed])
+                self._keep(planned, finding)
+                failed.update(failure.path for failure in planned.failures)
             for stored in chunk:
+                if stored.path not in failed:
+                    finding.add_failed_checks(planner.check(stored))
+            for stored in chunk:
+                if not step.idempotent and stored.create_time > began:
+                    finding.add_born(stored)
                 _count(expected.of(stored.path), stored, finding)
             self._compare(expected.take_missed(), finding)
         self._compare(expected.rest(), finding)
 
-    def _keep(self, planned: Planned) -> None:
-        if planned.failures:
-            failure = planned.failures[0]
-            raise VerifyFailed(
-                f"{len(planned.failures)} documents of {self._run.version} cannot be looked at, the first of them "
-                f"{failure.path} ({failure.error}).",
-                "Mend the migration, then clear `verify`.",
-            )
-        calls = {row.source for row in planned.rows if row.source and row.path in self._set_aside}
+    def _documents(self, step: Step, scope: Scope) -> Iterator[Stored]:
+        """The documents that the run was for, as they are now."""
+        if self._run.options.redrive:
+            return redrive.documents(step, self._redriven, self._base.at)
+        return (stored for stored in self._base.at.scan(scope) if self._run.is_selected(stored.path))
+
+    def _keep(self, planned: Planned, finding: Finding) -> None:
+        finding.failures += planned.failures
         for row in planned.rows:
-            if row.path not in self._set_aside and row.source not in calls:
+            if row.call not in self._set_aside and (row.step, row.path) not in self._set_aside:
                 self._writer.add(row)
 
     def _own_rows(self, step: Step) -> Iterator[Committed]:
@@ -204,7 +228,8 @@ def _count(item: Committed | None, stored: Stored | None, finding: Finding) -> N
 def _refuse_unsent_batches(run: Run, parts: list[Part], records: list[BatchRecord]) -> None:
     planned = [part for part in parts if not part.is_residue]
     batches = sum(plan_of(run.folder, part).batches for part in planned)
-    committed = sum(record.shard < len(planned) for record in records)
+    batches += sum(len(record.split) - 1 for record in records if record.split and not record.plan)
+    committed = sum(not record.split and not record.plan for record in records)
     if committed < batches:
         raise VerifyFailed(
             f"{batches - committed} of {batches} batches of {run.version} are not committed.",

@@ -11,15 +11,21 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from firestore_migrations.errors import StorageError
-from firestore_migrations.runs.segments import Segment, SegmentWriter, read_groups
+from firestore_migrations.runs.segments import Segment, SegmentWriter, read_groups, segment_name
 from firestore_migrations.runs.storage import Folder
 
+Call = tuple[str, str]
+"""A step, and the document that it was called with."""
+
+MOST_WRITES = 499  # and the audit record makes 500, the most that a commit has always been allowed
 _BYTES_FOR_RECORD = 64 * 1024
 NO_ROWS = "none"
 """Stands for the rows of a batch of which nothing was left to write."""
@@ -33,8 +39,11 @@ _SCHEMA = pa.schema(
         ("update_time", pa.timestamp("us", tz="UTC")),
         ("before", pa.binary()),
         ("write", pa.binary()),
+        ("source_time", pa.timestamp("us", tz="UTC")),
     ]
 )
+_TIMES = frozenset({"update_time", "source_time"})
+_PIN_BYTES = 200  # and the name of the document
 
 
 class Row(NamedTuple):
@@ -49,6 +58,7 @@ class Row(NamedTuple):
         update_time: of the document that it was planned from, in microseconds; None where it was missing.
         before: that document, raw; None where it was missing.
         write: the serialised `Write`, precondition included.
+        source_time: the update time of `source` when it was planned, in microseconds; None for a script.
     """
 
     row: int
@@ -59,6 +69,12 @@ class Row(NamedTuple):
     update_time: int | None
     before: bytes | None
     write: bytes
+    source_time: int | None = None
+
+    @property
+    def call(self) -> Call:
+        """What the row belongs to; in a script every row stands for itself."""
+        return self.step, self.source or f"/{self.path}"
 
 
 class Batch(NamedTuple):
@@ -66,6 +82,34 @@ class Batch(NamedTuple):
 
     rows: str
     content: list[Row]
+
+    @property
+    def first(self) -> int:
+        """The number, in the whole run, of its first row."""
+        return int(self.rows.partition("-")[0])
+
+    def parts(self, names: Iterable[str]) -> Iterator[Batch]:
+        """The batches that it was split into."""
+        offset = self.first - self.content[0].row
+        for name in names:
+            first, last = map(int, name.split("-"))
+            yield Batch(name, [row for row in self.content if first <= offset + row.row <= last])
+
+    def cut(self, most_rows: int, alone: AbstractSet[Call] = frozenset()) -> tuple[str, ...]:
+        """The names of parts that it may be split into: no call is torn apart.
+
+        Args:
+            most_rows: of one part, unless one call has more.
+            alone: calls that become a part each.
+        """
+        offset = self.first - self.content[0].row
+        parts: list[list[Row]] = []
+        for call, group in groupby(self.content, key=lambda row: row.call):
+            rows = list(group)
+            if not parts or len(parts[-1]) + len(rows) > most_rows or {call, parts[-1][-1].call} & alone:
+                parts.append([])
+            parts[-1] += rows
+        return tuple(rows_name(offset + part[0].row, offset + part[-1].row) for part in parts)
 
 
 @dataclass(frozen=True)
@@ -80,6 +124,7 @@ class Plan:
         rows: all of them.
         batches: into which they are cut.
         reads: documents read while planning, besides the snapshot.
+        pins: documents that are only read, and must be as they were when the rows made of them are written.
         digest: SHA-256 over path, operation and write of every row.
         writes_others: whether a row writes another document than the step was called with.
         checksum: of the migration that made it.
@@ -94,6 +139,7 @@ class Plan:
     rows: int = 0
     batches: int = 0
     reads: int = 0
+    pins: int = 0
     digest: str = ""
     writes_others: bool = False
     checksum: str = ""
@@ -117,7 +163,7 @@ class PlanWriter:
 
     Args:
         folder: where to.
-        rows_per_batch: rows of one commit, at most.
+        rows_per_batch: rows of one commit, at most; pins come on top of them.
         request_limit: bytes of one request, at most.
     """
 
@@ -128,7 +174,7 @@ class PlanWriter:
         self._most_bytes = request_limit - _BYTES_FOR_RECORD
         self._call: list[Row] = []
         self._batch: list[Row] = []
-        self._batch_bytes = 0
+        self._batch_pins = self._batch_bytes = self._pins = 0
         self._digest = hashlib.sha256()
         self._operations: Counter[str] = Counter()
         self._collections: dict[str, Counter[str]] = {}
@@ -137,21 +183,29 @@ class PlanWriter:
 
     def add(self, row: Row) -> None:
         """Add a row. The rows of one call of a step follow each other, and are written in one commit if they fit."""
-        if self._call and (not row.source or (row.step, row.source) != (self._call[0].step, self._call[0].source)):
+        if self._call and row.call != self._call[0].call:
             self._add_call()
         self._call.append(row)
 
     def _add_call(self) -> None:
-        size = sum(len(row.write) + 8 for row in self._call)
-        if len(self._batch) + len(self._call) > self._most_rows or self._batch_bytes + size > self._most_bytes:
+        pinned = pins(self._call)
+        size = sum(len(row.write) + 8 for row in self._call) + sum(_PIN_BYTES + len(path) for path in pinned)
+        if not self._has_room(len(self._call), len(pinned), size):
             self._cut()
+        self._batch_pins += len(pinned)
+        self._pins += len(pinned)
         for row in self._call:
             self._add_row(row)
         self._call = []
 
+    def _has_room(self, rows: int, pinned: int, size: int) -> bool:
+        rows += len(self._batch)
+        is_few = rows <= self._most_rows and rows + self._batch_pins + pinned <= MOST_WRITES
+        return is_few and self._batch_bytes + size <= self._most_bytes
+
     def _add_row(self, row: Row) -> None:
         size = len(row.write) + 8
-        if len(self._batch) == self._most_rows or self._batch_bytes + size > self._most_bytes:
+        if self._batch and not self._has_room(1, 0, size):
             self._cut()
         self._batch.append(row._replace(row=self._next))
         self._batch_bytes += size
@@ -171,6 +225,7 @@ class PlanWriter:
             collections={name: dict(counts) for name, counts in sorted(self._collections.items())},
             rows=self._next,
             batches=self._batches,
+            pins=self._pins,
             digest=self._digest.hexdigest(),
             writes_others=self._writes_others,
             segments=tuple(self._segments.close()),
@@ -183,7 +238,22 @@ class PlanWriter:
         self._segments.add(self._batch)
         self._batches += bool(self._batch)
         self._batch = []
-        self._batch_bytes = 0
+        self._batch_pins = self._batch_bytes = 0
+
+
+def pins(rows: Iterable[Row]) -> dict[str, int]:
+    """The documents that calls only read, and the update times that they must still have when the rows are written.
+
+    What a step makes of a document for another one is wrong once that document has changed, or is gone.
+    """
+    rows = list(rows)
+    own = {row.call for row in rows if row.path == row.source}
+    written = {row.path for row in rows}
+    return {
+        row.source: row.source_time
+        for row in rows
+        if row.source_time is not None and row.call not in own and row.source not in written
+    }
 
 
 def find_plan(folder: Folder) -> Plan | None:
@@ -225,7 +295,7 @@ def read_rows(folder: Folder, name: str) -> list[Row]:
     digest, _, sha256 = name.partition(":")
     if not sha256:
         raise StorageError(f"{name!r} does not name kept rows.", "The audit was altered by hand; restore it.")
-    (group,) = read_groups(folder / digest, [Segment("000000.parquet", 0, 0, sha256)])
+    (group,) = read_groups(folder / digest, [Segment(segment_name(0, sha256), 0, 0, sha256)])
     return list(map(Row, *_columns(group)))
 
 
@@ -243,4 +313,4 @@ def collection_of(path: str) -> str:
 def _columns(group: pa.Table) -> Iterable[list[Any]]:
     for name in _SCHEMA.names:
         column = group[name]
-        yield (column.cast(pa.int64()) if name == "update_time" else column).to_pylist()
+        yield (column.cast(pa.int64()) if name in _TIMES else column).to_pylist()

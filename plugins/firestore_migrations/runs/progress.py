@@ -54,7 +54,7 @@ class Watch:
         if state == status.PENDING:
             return self._before_review()
         if state in status.WRITING:
-            return self._writing()
+            return self._writing(is_paused=state == status.PAUSED)
         return Progress({status.PLANNED: "review", status.APPLIED: "verify"}.get(state, "finish"))
 
     def _before_review(self) -> Progress:
@@ -67,8 +67,9 @@ class Watch:
                 return Progress(phase, self._finished[kind], self._shards)
         return Progress("review")
 
-    def _writing(self) -> Progress:
+    def _writing(self, *, is_paused: bool) -> Progress:
         if not self._batches:
             self._batches = sum(plan_of(self._folder, part).batches for part in parts_of(self._folder))
         done = self._audit.count_batches(self._version, self._run_id)
-        return Progress("apply" if done < self._batches else "verify", min(done, self._batches), self._batches)
+        phase = status.PAUSED if is_paused else "apply" if done < self._batches else "verify"
+        return Progress(phase, min(done, self._batches), self._batches)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 
 from firestore_migrations.authoring.drafts import Base
 from firestore_migrations.firestore.codec import Codec
 from firestore_migrations.firestore.connection import Reader
 from firestore_migrations.firestore.point_in_time import PointInTime
 from firestore_migrations.firestore.wire import Stored
-from firestore_migrations.runs.audit import Failure
-from firestore_migrations.runs.plan import Row
+from firestore_migrations.runs import rollback
+from firestore_migrations.runs.audit import CONFLICT, Audit, Failure
+from firestore_migrations.runs.plan import Call, Row, pins
 from firestore_migrations.runs.planner import Planned, Planner
 from firestore_migrations.runs.preflight import course_of
-from firestore_migrations.runs.rollback import CONFLICT
 from firestore_migrations.runs.run import Run, instant
 
 
@@ -24,24 +25,37 @@ class Content:
 
     Attributes:
         rows: the writes.
-        failures: rows that were set aside, to be recorded in the same commit.
+        calls: all that the batch was planned from; some may come to nothing.
+        failures: of calls that were set aside, to be recorded in the same commit.
         drifted: how many rows were planned again.
-        conflicts: how many of the failures are conflicts.
         reads: documents read for it.
+        moved: the calls that the last replanning made again.
         is_replanned: whether it differs from the plan in storage.
     """
 
     rows: list[Row]
-    failures: list[Failure] = field(default_factory=list)
+    calls: frozenset[Call]
+    failures: tuple[Failure, ...] = ()
     drifted: int = 0
-    conflicts: int = 0
     reads: int = 0
+    moved: frozenset[Call] = frozenset()
     is_replanned: bool = False
 
+    @classmethod
+    def of(cls, rows: list[Row]) -> Content:
+        """What was planned."""
+        return cls(rows, frozenset(row.call for row in rows))
+
     @property
-    def failed(self) -> int:
-        """How many rows were set aside and are not conflicts."""
-        return len(self.failures) - self.conflicts
+    def written(self) -> frozenset[Call]:
+        """The calls that lead to a write."""
+        return frozenset(row.call for row in self.rows)
+
+    @property
+    def unchanged(self) -> int:
+        """How many calls came to nothing: their documents are gone, or as they should be."""
+        set_aside = {(failure.step, failure.path) for failure in self.failures}
+        return sum(call not in set_aside for call in self.calls - self.written)
 
     def without(self, rows: Iterable[Row], error: str) -> Content:
         """The same without these rows, which are set aside for this reason, and without those of the same calls.
@@ -49,13 +63,11 @@ class Content:
         What one call of a step writes belongs together: the copy of a moved document, say, and the removal of the
         old one.
         """
-        failures = [Failure(row.path, row.step, error, row.row) for row in rows]
-        calls = {_call_of(row) for row in rows}
+        failures = {row.call: _failure(row, error) for row in rows}
         return replace(
             self,
-            rows=[row for row in self.rows if _call_of(row) not in calls],
-            failures=[*self.failures, *failures],
-            conflicts=self.conflicts + (len(failures) if error.startswith(CONFLICT) else 0),
+            rows=[row for row in self.rows if row.call not in failures],
+            failures=(*self.failures, *failures.values()),
             is_replanned=True,
         )
 
@@ -66,48 +78,65 @@ class Replanner:
     Args:
         run: whose migration.
         reader: a connection that cannot write.
+        audit: of the target.
     """
 
-    def __init__(self, run: Run, reader: Reader) -> None:
+    def __init__(self, run: Run, reader: Reader, audit: Audit) -> None:
         self._run = run
         self._reader = reader
+        self._audit = audit
         self._codec = Codec(reader)
 
-    def replan(self, content: Content, *, give_up: bool) -> Content:
-        """Plan again those rows whose document is not as planned; with `give_up`, set them aside as conflicts."""
-        present, at = self._reader.get([row.path for row in content.rows])
-        content = replace(content, reads=content.reads + len(content.rows))
-        moved = [row for row in content.rows if _update_time(present[row.path]) != row.update_time]
+    def replan(self, content: Content) -> Content:
+        """Make those calls again whose documents are not as planned; `moved` says which those were."""
+        pinned = pins(content.rows)
+        present, at = self._reader.get([*(row.path for row in content.rows), *pinned])
+        times = {path: None if stored is None else stored.update_time for path, stored in present.items()}
+        content = replace(content, reads=content.reads + len(times), moved=frozenset())
+        content = self._with_pins_of_our_own(content, {path for path in pinned if times[path] != pinned[path]}, times)
+        moved_pins = {path for path, time in pins(content.rows).items() if times[path] != time}
+        moved = [row for row in content.rows if times[row.path] != row.update_time or row.source in moved_pins]
         if not moved:
             return content
-        if give_up:
-            return content.without(moved, f"{CONFLICT}: it kept changing while it was migrated")
-        hopeless = [row for row in moved if self._run.is_down or not row.source]
-        if hopeless:
-            why = "changed since the rollback was planned" if self._run.is_down else "changed since the script ran"
-            content = content.without(hopeless, f"{CONFLICT}: {why}; left alone")
-        calls = {_call_of(row) for row in moved if row.source and not self._run.is_down}
+        if self._run.is_down:
+            return self._taken_back_again(content, moved, present)
+        content = content.without([row for row in moved if not row.source], f"{CONFLICT}: changed since the script ran")
+        calls = {row.call for row in moved if row.source}
         return self._planned_again(content, calls, at) if calls else content
 
-    def _planned_again(self, content: Content, calls: set[tuple[str, str]], at: int) -> Content:
+    def _with_pins_of_our_own(self, content: Content, moved: AbstractSet[str], times: dict[str, int | None]) -> Content:
+        """Accept that another step of this run has changed a document, which was then as this step saw it."""
+        if not moved or len(self._run.migration.steps) == 1:
+            return content
+        batches = self._audit.batches(self._run.version, self._run.id)
+        ours = {record.commit_time for record in batches if not record.drift}
+        accepted = {path for path in moved if times[path] in ours}
+        rows = [
+            row._replace(source_time=times[row.source]) if row.source in accepted and row.path != row.source else row
+            for row in content.rows
+        ]
+        return replace(content, rows=rows)
+
+    def _planned_again(self, content: Content, calls: set[Call], at: int) -> Content:
         """Make these calls again with their sources as they are now; what they write then replaces their rows."""
         point = PointInTime(self._reader, at)
         sources = point.get(source for _, source in calls)
-        rows = [row for row in content.rows if _call_of(row) not in calls]
+        rows = [row for row in content.rows if row.call not in calls]
         failures = list(content.failures)
         for step, path in sorted(calls):
             source = sources[path]
             if source is not None:  # a document that is gone has nothing to migrate
                 planned = self._planned(step, source, point)
-                number = next(row.row for row in content.rows if _call_of(row) == (step, path))
+                number = next(row.row for row in content.rows if row.call == (step, path))
                 rows += [row._replace(row=number) for row in planned.rows]
-                failures += [failure._replace(row=number) for failure in planned.failures]
+                failures += [failure._replace(row=number, task="apply") for failure in planned.failures]
         return replace(
             content,
             rows=rows,
-            failures=failures,
-            drifted=content.drifted + sum(_call_of(row) in calls for row in content.rows),
+            failures=tuple(failures),
+            drifted=content.drifted + sum(row.call in calls for row in content.rows),
             reads=content.reads + point.reads,
+            moved=frozenset(calls),
             is_replanned=True,
         )
 
@@ -116,11 +145,28 @@ class Replanner:
         planner = Planner(self._run.step(step), Base(point, self._codec), now, self._run.version)
         return planner.plan([source]) if planner.matches(source) else Planned()
 
+    def _taken_back_again(self, content: Content, moved: list[Row], present: dict[str, Stored | None]) -> Content:
+        """Take back of these documents what the edits since the plan of the rollback have left of it."""
+        rows = [row for row in content.rows if row not in moved]
+        failures = list(content.failures)
+        for row in moved:
+            again, fields = rollback.replanned(row, present[row.path], self._codec)
+            if again is not None:
+                rows.append(again._replace(row=row.row, source_time=None))
+            if fields:
+                error = f"{CONFLICT}: {', '.join(fields)} changed while it was taken back; left alone"
+                failures.append(_failure(row, error))
+        return replace(
+            content,
+            rows=rows,
+            failures=tuple(failures),
+            drifted=content.drifted + len(moved),
+            moved=frozenset(row.call for row in moved),
+            is_replanned=True,
+        )
 
-def _call_of(row: Row) -> tuple[str, str]:
-    """What the row belongs to: a step's call with one document; in a script every row stands for itself."""
-    return row.step, row.source or f"/{row.path}"
 
-
-def _update_time(stored: Stored | None) -> int | None:
-    return None if stored is None else stored.update_time
+def _failure(row: Row, error: str) -> Failure:
+    """That a call was set aside, because of one of its rows."""
+    path = row.source or row.path
+    return Failure(path, row.step, error if path == row.path else f"{error} (it writes {row.path})", row.row, "apply")

@@ -27,6 +27,7 @@ def report(run: Run, result: dict[str, Any], plans: list[Plan], parts: list[Part
         f"Target **{run.target.name}** ({run.target.environment}), database `{run.target.address.name}`.",
         f"Plan `{result['plan_digest'][:16]}`, checksum `{migration.checksum[:16]}`.",
         "",
+        *([f"This run {result['remark']}.", ""] if "remark" in result else []),
         *_table(["scanned", "created", "updated", "deleted", "unchanged", "failed", "conflicts"], [result["counts"]]),
         "",
         *_collections(plans),

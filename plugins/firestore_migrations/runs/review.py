@@ -11,16 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from firestore_migrations.errors import ChecksumChanged, ConfigurationError, OverBudget, TooManyFailures, WrittenTwice
-from firestore_migrations.firestore.connection import Writer
-from firestore_migrations.runs import status
-from firestore_migrations.runs.audit import NO_COUNTS, Audit, Failure
+from firestore_migrations.firestore.connection import Reader, Writer
+from firestore_migrations.firestore.ramp import seconds_for
+from firestore_migrations.runs import redrive, status
+from firestore_migrations.runs.audit import CONFLICT, NO_COUNTS, Audit, Failure
 from firestore_migrations.runs.committed import Part, batches_of, joined_digest
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.plan import Plan, find_plan
 from firestore_migrations.runs.preflight import course_of
 from firestore_migrations.runs.price import Usage
 from firestore_migrations.runs.report import report
-from firestore_migrations.runs.rollback import CONFLICT
 from firestore_migrations.runs.run import Run
 from firestore_migrations.runs.segments import read_groups
 from firestore_migrations.runs.snapshot import find_snapshot
@@ -56,6 +56,10 @@ def review(run: Run) -> dict[str, Any]:
         "price": run.prices.of(usage),
         "seconds": round(seconds(run, first_row)),
     }
+    if run.options.redrive:
+        with Reader(run.target.address) as reader:
+            audit = Audit(Ledger(reader))
+            result["remark"] = redrive.described(run, audit, redrive.failed_before(run, audit))
     run.folder.write_json("review.json", {**result, "parts": parts, "digests": [plan.digest for plan in plans]})
     run.folder.write("report.md", report(run, result, plans, parts, failures).encode())
     with Writer(run.target.address) as writer:
@@ -93,7 +97,7 @@ def estimate(run: Run, plans: list[Plan]) -> Usage:
     verify_reads = scanned if not run.is_down else operations["scanned"]
     return Usage(
         reads=scanned + sum(plan.reads for plan in plans) + verify_reads,
-        writes=operations["created"] + operations["updated"] + batches,
+        writes=operations["created"] + operations["updated"] + batches + sum(plan.pins for plan in plans),
         deletes=operations["deleted"],
     )
 
@@ -103,21 +107,14 @@ def seconds(run: Run, rows: int) -> float:
     rate = run.options.max_writes_per_second
     if rate is None:
         rate = run.target.writes_per_second
-    if rate == 0:
-        return rows / 5000
-    total, speed = 0.0, 500.0 if rate is None else rate
-    while rows > speed * 300:
-        rows -= int(speed * 300)
-        total += 300
-        speed *= 1.5 if rate is None else 1
-    return total + rows / speed
+    return rows / 5000 if rate == 0 else seconds_for(rows, limit=rate)
 
 
 def _refuse_what_must_not_be_applied(
     run: Run, result: dict[str, Any], plans: list[Plan], parts: list[Part], failures: list[Failure]
 ) -> None:
     _refuse_documents_written_twice(run, plans, parts)
-    failed = [failure for failure in failures if not failure.error.startswith(CONFLICT)]
+    failed = [failure for failure in failures if not failure.is_conflict]
     if len(failed) > run.options.allowed_failures(result["counts"]["scanned"]):
         first = "; ".join(f"{failure.path} ({failure.error})" for failure in failed[:3])
         raise TooManyFailures(

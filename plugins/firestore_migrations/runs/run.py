@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 UP, DOWN = "up", "down"
 DRY_RUN, APPLY = "dry_run", "apply"
 VALUES, SHAPES, NONE = "values", "shapes", "none"
+_MOST_DOCUMENTS = 10**15
 _MOST_ROWS = 499  # and the audit record makes 500 writes, the most that a commit has always been allowed
 
 
@@ -68,6 +69,8 @@ class Options:
         max_failures: failing documents that are tolerated: a count, or a share of the scanned ones like `1%`.
         budget: US dollars that the run may cost; None for any.
         sample: changed documents to show in the report.
+        redrive: only the documents that failed in earlier runs of the version.
+        undo: the one run that a run `down` takes back; empty for every run up that stands.
     """
 
     mode: str = APPLY
@@ -79,12 +82,16 @@ class Options:
     max_failures: str | int = 0
     budget: float | None = None
     sample: int = 5
+    redrive: bool = False
+    undo: str = ""
 
     def __post_init__(self) -> None:
         for name in ("rollout_percent", "shards", "batch_size", "sample", "max_writes_per_second", "budget"):
             value = getattr(self, name)
             if not _is_number(value) and not (value is None and name in ("max_writes_per_second", "budget")):
-                raise ConfigurationError(f"Parameter {name} is a number of 0 or more, not {value!r}.", "Change it.")
+                raise self._refusal(name, "is a number of 0 or more")
+            if name in ("shards", "batch_size", "sample") and not isinstance(value, int):
+                raise self._refusal(name, "is a whole number")
         problems = {
             "mode": self.mode not in (DRY_RUN, APPLY) and "is dry_run or apply",
             "direction": self.direction not in (UP, DOWN) and "is up or down",
@@ -92,11 +99,25 @@ class Options:
             "shards": not 1 <= self.shards <= 1000 and "is from 1 to 1000",
             "batch_size": not 1 <= self.batch_size <= 500 and "is from 1 to 500",
             "sample": not 0 <= self.sample <= 1000 and "is from 0 to 1000",
+            "undo": self._fault_of_undo(),
         }
         for name, problem in problems.items():
             if problem:
-                raise ConfigurationError(f"Parameter {name} {problem}, not {getattr(self, name)!r}.", "Change it.")
+                raise self._refusal(name, problem)
         self.allowed_failures(0)
+
+    def _fault_of_undo(self) -> str:
+        if not isinstance(self.undo, str):
+            return "is the id of a run"
+        return "names a run to take back, so direction is down" if self.undo and self.direction != DOWN else ""
+
+    def _refusal(self, name: str, wanted: str) -> ConfigurationError:
+        default = next(option.default for option in fields(self) if option.name == name)
+        return ConfigurationError(
+            f"Parameter {name} {wanted}, not {getattr(self, name)!r}.",
+            f"Trigger the run again with a value that is, or without: then it is {default}.",
+            param=name,
+        )
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> Options:
@@ -115,10 +136,11 @@ class Options:
             number = float(text.removesuffix("%"))
         except ValueError:
             number = -1
-        if not 0 <= number < float("inf"):
+        if not 0 <= number <= (100 if text.endswith("%") else _MOST_DOCUMENTS):
             raise ConfigurationError(
                 f"Parameter max_failures is a count or a percentage, not {self.max_failures!r}.",
                 "Write it like 10 or 1%.",
+                param="max_failures",
             )
         return int(scanned * number / 100) if text.endswith("%") else int(number)
 
@@ -137,6 +159,7 @@ class Run:
         target: where.
         options: how.
         known: every version of the folder, those of broken files too; the gates look at the neighbours.
+        checksums: of the files that can be used, by version.
         dag_id: the DAG that runs it.
         triggered_by: who triggered it, as Airflow tells.
         prices: for the price.
@@ -148,6 +171,7 @@ class Run:
     target: Target
     options: Options = field(default_factory=Options)
     known: tuple[str, ...] = ()
+    checksums: Mapping[str, str] = field(default_factory=dict)
     dag_id: str = ""
     triggered_by: str = ""
     prices: Prices = field(default_factory=Prices)
@@ -172,6 +196,12 @@ class Run:
     def holder(self) -> str:
         """The run's name in the lease."""
         return f"{self.version}/{self.id}"
+
+    @property
+    def writes_per_second(self) -> float | None:
+        """The limit over all shards together; None for the 500/50/5 rule, 0 for none."""
+        limit = self.options.max_writes_per_second
+        return self.target.writes_per_second if limit is None else limit
 
     @property
     def folder(self) -> Folder:

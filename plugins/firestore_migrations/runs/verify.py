@@ -13,16 +13,16 @@ from typing import Any
 
 from firestore_migrations.errors import VerifyFailed
 from firestore_migrations.firestore.connection import Reader, Writer
-from firestore_migrations.runs import status
+from firestore_migrations.runs import redrive, status
 from firestore_migrations.runs.apply import Applier
-from firestore_migrations.runs.audit import Audit
+from firestore_migrations.runs.audit import NO_COUNTS, Audit
+from firestore_migrations.runs.control import refuse_to_write
+from firestore_migrations.runs.gates import refuse_what_is_overtaken
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.look import Finding, Look
-from firestore_migrations.runs.preflight import refuse_what_is_overtaken
 from firestore_migrations.runs.run import Run
 
 _PASSES = 5
-_MOST_LISTED = 1000
 
 
 def verify(run: Run) -> dict[str, Any]:
@@ -36,21 +36,19 @@ def verify(run: Run) -> dict[str, Any]:
     """
     with Writer(run.target.address) as writer, Reader(run.target.address) as reader:
         audit = Audit(Ledger(writer))
+        refuse_to_write(audit.run(run) or {})
+        refuse_what_is_overtaken(run, audit)
         if run.is_down:
             finding = Look(run, audit, reader).at_what_was_restored()
         else:
-            refuse_what_is_overtaken(run, audit)
-            data = audit.run(run) or {}
-            if data.get("state") in status.WRITING:
-                audit.record(run, "verify", "every batch is committed", status.APPLIED)
             finding = _until_no_residue(run, audit, writer, reader)
-        run.folder.write_json("verify.json", {**asdict(finding), "failed_checks": finding.failed_checks[:_MOST_LISTED]})
+        run.folder.write_json("verify.json", asdict(finding))
         _refuse_failed_checks(run, finding)
+        if run.options.redrive:
+            redrive.settle(run, audit, redrive.failed_before(run, audit))
         state = status.ROLLED_BACK if run.is_down else status.VERIFIED
         audit.record(run, "verify", f"residue 0, {finding.held} documents hold what was planned", state, error=None)
-    result = asdict(finding)
-    result["checks"] = len(result.pop("failed_checks"))
-    return result
+    return {name: value for name, value in asdict(finding).items() if not isinstance(value, list)}
 
 
 def look_again(run: Run) -> Finding:
@@ -63,22 +61,29 @@ def look_again(run: Run) -> Finding:
         VerifyFailed: a document cannot be looked at.
     """
     with Reader(run.target.address) as reader:
-        return Look(run, Audit(Ledger(reader)), reader, keeps=False).at_the_scope()
+        finding = Look(run, Audit(Ledger(reader)), reader, keeps=False).at_the_scope()
+    if finding.failures:
+        failure = finding.failures[0]
+        raise VerifyFailed(
+            f"{len(finding.failures)} documents of {run.version} cannot be looked at, the first of them "
+            f"{failure.path} ({failure.error}).",
+            "Mend the documents, or the migration.",
+        )
+    return finding
 
 
 def _until_no_residue(run: Run, audit: Audit, writer: Writer, reader: Reader) -> Finding:
     applied_residue = reads = 0
     for _ in range(_PASSES):
         look = Look(run, audit, reader)
+        _record_applied(run, audit)
         finding = look.at_the_scope()
         reads += finding.reads
         finding.residue_applied, finding.reads = applied_residue, reads
+        _settle_failures(run, audit, finding)
         if not finding.residue:
             return finding
-        audit.record(run, "verify", f"{finding.residue} documents were written in the old shape; they are migrated now")
-        applier = Applier(run, writer, reader)
-        applier.begin()
-        applier.send(look.residue_part())
+        Applier(run, writer, reader).send(look.residue_part())
         applied_residue += finding.residue
     raise VerifyFailed(
         f"{finding.residue} documents of {run.version} are still in the old shape after {_PASSES} passes.",
@@ -87,13 +92,43 @@ def _until_no_residue(run: Run, audit: Audit, writer: Writer, reader: Reader) ->
     )
 
 
+def _record_applied(run: Run, audit: Audit) -> None:
+    data = audit.run(run) or {}
+    if data.get("state") not in (status.APPLIED, status.VERIFIED):
+        audit.record(run, "verify", "every batch is committed", status.APPLIED)
+
+
+def _settle_failures(run: Run, audit: Audit, finding: Finding) -> None:
+    """Record who cannot be planned now, and who can: a document may have been mended, or have stopped to move.
+
+    Raises:
+        VerifyFailed: documents came that the step cannot take, and more than are tolerated fail now.
+    """
+    failing = {(failure.step, failure.path) for failure in finding.failures}
+    before = audit.failures(run)
+    new = [f for f in finding.failures if (f.step, f.path) not in {(known.step, known.path) for known in before}]
+    audit.record_late_failures(run, new)
+    if not finding.residue:
+        mended = [f for f in before if not f.is_refused_by_the_server and (f.step, f.path) not in failing]
+        audit.record_found_unchanged(run, [f for f in mended if run.step(f.step).idempotent])
+    failed = sum(not failure.is_conflict for failure in audit.failures(run))
+    counts: dict[str, int] = (audit.run(run) or {"counts": NO_COUNTS})["counts"]
+    if new and failed > run.options.allowed_failures(counts["scanned"]):
+        raise VerifyFailed(
+            f"{len(new)} documents that {run.version} cannot migrate were written since it was planned, the first of "
+            f"them {new[0].path} ({new[0].error}).",
+            "Mend the documents or the migration, then clear `verify`; or raise max_failures.",
+            failed=failed,
+        )
+
+
 def _refuse_failed_checks(run: Run, finding: Finding) -> None:
-    if not finding.failed_checks:
+    if not finding.checks:
         return
     first = "; ".join(f"{f.path or 'script'}: {f.step} ({f.error})" for f in finding.failed_checks[:3])
     raise VerifyFailed(
-        f"{len(finding.failed_checks)} checks of {run.version} do not hold: {first}.",
+        f"{finding.checks} checks of {run.version} do not hold: {first}.",
         f"All are in {run.folder}/verify.json. Mend the data or the check and clear `verify`, "
         f"or take it back with `firestore-migrations rollback {run.version}`.",
-        failed=len(finding.failed_checks),
+        failed=finding.checks,
     )
