@@ -19,7 +19,6 @@ from firestore_migrations.firestore.change import (
     applied,
     change_of,
     deletion,
-    is_still_held,
     same_fields,
 )
 from firestore_migrations.firestore.codec import Codec
@@ -164,27 +163,6 @@ def test_a_sentinel_inside_an_array_is_refused_by_its_field(place: Place) -> Non
     for value in ([SERVER_TIMESTAMP], [{"at": SERVER_TIMESTAMP}], {"l": [ArrayUnion([1])]}):
         with pytest.raises(InvalidValue, match="sentinel inside an array"):
             place.change(None, {"f": value})
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "later", "held"),
-    [
-        ({"a": 1}, {"a": 2}, {"a": 2}, True),
-        ({"a": 1}, {"a": 2}, {"a": 1}, False),
-        ({"a": 1}, {"b": 1}, {"a": 1, "b": 1}, True),
-        ({"a": 1}, {"b": 1}, {"x": 1}, True),  # it still lacks what was taken away
-        ({"a": 1}, {"b": 1}, {"a": 5}, False),
-        ({"m": {"x": 1, "y": 1}}, {"m": {"x": 2, "y": 1}}, {"m": {"y": 1}}, False),
-        (None, {"a": 1}, {"a": 1, "b": 1}, True),
-        (None, {"a": 1}, {"a": 2}, False),
-        (None, {"a": 1}, None, False),
-        ({"a": 1}, {"a": 1, "at": SERVER_TIMESTAMP}, {"a": 1, "at": 5}, True),
-    ],
-)
-def test_what_is_still_held_of_a_write(place: Place, before: Any, after: Any, later: Any, held: bool) -> None:
-    change = place.change(place.put(before), after)
-    assert change is not None
-    assert is_still_held(change.write, place.put(later)) is held
 
 
 def test_same_is_not_equal() -> None:

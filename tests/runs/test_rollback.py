@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from firestore_migrations import SERVER_TIMESTAMP, Database, Document, each_document
-from firestore_migrations.errors import NothingToRollBack, OutOfOrder, TooManyFailures
+from firestore_migrations.errors import LeaseHeld, NothingToRollBack, OutOfOrder, Refused, TooManyFailures
 from tests.runs.extremes import extremes
-from tests.runs.world import World
+from tests.runs.world import Life, World
 
 
 @each_document("c")
@@ -61,43 +63,73 @@ def test_it_restores_every_byte_deletes_what_was_created_and_creates_what_was_de
     assert (world.state(), world.audit.versions()["v001"]["rollout_percent"]) == ("rolled_back", 0)
 
 
-def test_what_was_changed_since_is_a_conflict_and_left_alone(world: World) -> None:
+CHANGED = "conflict: {} changed since the run; left alone"
+
+
+def test_of_what_was_changed_since_only_the_runs_own_part_goes_back(world: World) -> None:
     before = everything(world)
 
     def meanwhile() -> None:
         world.change("c/1", theirs=True)
-        world.write({"twin/2": {"theirs": True}})
-        world.delete("c/3", "twin/3")
-        world.write({"c/gone": {"again": True}})
+        world.change("c/2", new="theirs", theirs=True)
+        world.write({"twin/2": {"theirs": True}, "twin/3": {"of": "3", "theirs": True}})
+        world.delete("c/3", "twin/0", "c/4")
+        world.write({"c/gone": {"again": True}, "c/4": {"new": 4, "again": True}})
 
     _, down = world.up_and_down(up, meanwhile)
 
-    after = world.read()
-    theirs = {"c/1", "twin/2", "c/3", "c/gone"}
+    after, data = world.read(), world.data()
+    theirs = {"c/1", "c/2", "c/3", "c/4", "c/gone", "twin/2", "twin/3"}
     assert {path: text for path, text in after.items() if path not in theirs} == {
         path: text for path, text in before.items() if path not in theirs
     }
-    data = world.data()
-    assert (data["c/1"]["new"], data["c/1"]["theirs"], "c/3" in data) == (1, True, False)
-    assert (data["twin/2"], data["c/gone"]) == ({"theirs": True}, {"again": True})
-    assert conflicts(world) == dict.fromkeys(theirs, "conflict: changed since the run; left alone")
-    assert down.results["finish"]["counts"]["conflicts"] == 4
-    assert down.results["finish"]["counts"]["unchanged"] == 1  # twin/3 was created, and is gone already
+    assert {name: data["c/1"].get(name) for name in ("old", "new", "theirs")} == {"old": 1, "new": None, "theirs": True}
+    assert {name: data["c/2"].get(name) for name in ("old", "new")} == {"old": 2, "new": "theirs"}
+    assert (data["twin/2"], data["twin/3"]) == ({"theirs": True}, {"theirs": True})
+    assert (data["c/4"], data["c/gone"], "c/3" in data) == ({"new": 4, "again": True}, {"again": True}, False)
+    assert conflicts(world) == {
+        "c/2": CHANGED.format("new"),
+        "c/3": CHANGED.format("the document"),  # it is gone, and stays so
+        "c/4": CHANGED.format("the document"),  # it was deleted and created anew
+        "c/gone": CHANGED.format("the document"),  # the run deleted it
+    }
+    assert down.results["finish"]["counts"] == {
+        "scanned": 13,
+        "created": 0,
+        "updated": 5,
+        "deleted": 3,
+        "unchanged": 2,  # nothing of the run is left in twin/2, and twin/0 is gone already
+        "drifted": 0,
+        "conflicts": 4,  # c/2 is among the updated ones too
+        "failed": 0,
+    }
     assert down.results["finish"]["state"] == "rolled_back"
 
 
-def test_what_is_changed_while_the_rollback_runs_is_a_conflict(world: World) -> None:
+def test_of_what_is_changed_while_the_rollback_runs_only_the_runs_own_part_goes_back(world: World) -> None:
     everything(world)
     world.run(up)
     down = world.run(up, direction="down", up_to="review")
 
     world.change("c/1", theirs=True)
+    world.change("c/2", new="theirs")
+    world.change("twin/0", theirs=True)
+    world.delete("c/3", "twin/3")
+    world.write({"c/gone": {"again": True}})
     down.go_on()
 
     data = world.data()
-    assert (data["c/1"]["new"], data["c/1"]["theirs"], data["c/2"]["old"]) == (1, True, 2)
-    assert conflicts(world) == {"c/1": "conflict: changed since the rollback was planned; left alone"}
-    assert down.results["finish"]["counts"]["conflicts"] == 1
+    assert {name: data["c/1"].get(name) for name in ("old", "new", "theirs")} == {"old": 1, "new": None, "theirs": True}
+    assert {name: data["c/2"].get(name) for name in ("old", "new")} == {"old": 2, "new": "theirs"}
+    assert (data["twin/0"], data["c/gone"]) == ({"theirs": True}, {"again": True})
+    assert data.keys() & {"c/3", "twin/2", "twin/3"} == set()
+    assert {path: error.split(":")[1].split(" changed ")[0] for path, error in conflicts(world).items()} == {
+        "c/2": " new",
+        "c/3": " the document",
+        "c/gone": " the document",
+    }
+    assert (down.results["finish"]["counts"]["conflicts"], down.results["finish"]["counts"]["drifted"]) == (3, 6)
+    assert down.results["verify"]["changed_since"] == 0
 
 
 def test_a_document_that_somebody_wrote_and_wrote_back_is_as_the_run_left_it(world: World) -> None:
@@ -124,6 +156,27 @@ def test_a_document_that_carries_the_servers_time_goes_back_too(world: World) ->
     world.up_and_down(stamp)
 
     assert world.read() == before
+
+
+def test_the_servers_time_of_the_run_goes_and_that_of_people_stays(world: World) -> None:
+    stored = {f"c/{name}": {"n": 1, "m": {"k": 1}} for name in ("theirs", "stamped", "plain")}
+    world.write(stored)
+
+    @each_document("c")
+    def stamp(document: Document, db: Database) -> None:
+        document.setdefault("at", SERVER_TIMESTAMP)
+        document["m"].setdefault("at", SERVER_TIMESTAMP)
+
+    def meanwhile() -> None:
+        world.change("c/theirs", theirs=1)
+        world.change("c/stamped", at=datetime.now(timezone.utc) + timedelta(seconds=1))
+
+    world.up_and_down(stamp, meanwhile)
+
+    data = world.data()
+    assert (data["c/plain"], data["c/theirs"]) == (stored["c/plain"], {**stored["c/theirs"], "theirs": 1})
+    assert (data["c/stamped"]["m"], "at" in data["c/stamped"]) == ({"k": 1}, True)
+    assert conflicts(world) == {"c/stamped": CHANGED.format("at")}
 
 
 def test_it_takes_back_two_runs_of_a_rollout_at_once(world: World) -> None:
@@ -172,8 +225,35 @@ def test_an_edit_between_two_runs_that_are_taken_back_is_never_lost(world: World
 
     world.run(adding("one", "two"), direction="down", run_id="down")
 
-    assert world.data() == {"c/a": {"n": 1, "one": True, "two": True, "theirs": True}}
-    assert conflicts(world, "down") == {"c/a": "conflict: changed between the runs; left alone"}
+    assert world.data() == {"c/a": {"n": 1, "theirs": True}}
+    assert conflicts(world, "down") == {}
+
+
+def test_what_people_wrote_in_the_old_shape_between_two_runs_is_what_it_goes_back_to(world: World) -> None:
+    """Both runs have written `n`, and a person in between: run 2 goes back to that, and run 1 has nothing to say."""
+    world.write({f"c/{name}": {"n": 0} for name in ("a", "since", "gone", "anew")})
+
+    @each_document("c")
+    def up(document: Document, db: Database) -> None:
+        if document["n"] < 10:
+            document["n"] += 10
+
+    world.run(up)
+    world.change("c/a", n=5, theirs=True)
+    world.change("c/since", n=5)
+    world.delete("c/gone", "c/anew")
+    world.write({"c/anew": {"n": 7}})
+    world.run(up)
+    world.change("c/since", n=10)  # what run 1 left, but written by a person
+
+    down = world.run(up, direction="down", run_id="down")
+
+    assert world.data() == {"c/a": {"n": 5, "theirs": True}, "c/since": {"n": 10}, "c/anew": {"n": 7}}
+    assert conflicts(world, "down") == {path: CHANGED.format(what) for path, what in EXPECTED.items()}
+    assert down.results["finish"]["counts"]["scanned"] == 4
+
+
+EXPECTED = {"c/since": "n", "c/gone": "the document"}
 
 
 def test_it_is_refused_while_a_later_version_is_applied(world: World) -> None:
@@ -218,25 +298,66 @@ def test_a_second_rollback_is_refused_and_a_second_run_can_be_taken_back(world: 
         world.run(up, direction="down")
 
 
-def test_a_run_that_stopped_half_way_is_taken_back_as_far_as_it_came(world: World) -> None:
+def stopped(world: World) -> int:
+    """A run up that stopped half way; how far it came."""
     world.write({f"c/{n:02}": {"old": n} for n in range(40)})
-    world.write({"c/02": {"text": "x" * (1024 * 1024 - 200)}})
-    before = world.read()
 
     @each_document("c")
     def grow(document: Document, db: Database) -> None:
-        document["more"] = "y" * 300
+        if "bad" in document:
+            db.fail("bad")
+        document["more"] = True
 
+    life = world.run(grow, up_to="review", batch_size=1)
+    world.change("c/02", bad=True)
     with pytest.raises(TooManyFailures):
-        world.run(grow, batch_size=1)
+        life.go_on()
     came = sum("more" in data for data in world.data().values())
-    assert 0 < came < 39
-    assert world.state() == "failed"
+    assert (0 < came < 39, world.state()) == (True, "failed")
+    return came
 
-    down = world.run(grow, direction="down")
 
-    assert world.read() == before
+def test_a_run_that_stopped_half_way_is_taken_back_as_far_as_it_came(world: World) -> None:
+    came = stopped(world)
+
+    down = world.run(up, direction="down")
+
+    assert world.data() == {f"c/{n:02}": {"old": n, **({"bad": True} if n == 2 else {})} for n in range(40)}
     assert down.results["finish"]["counts"]["updated"] == came
+    assert world.state() == "rolled_back"
+
+
+def test_a_rollback_that_stopped_half_way_is_gone_on_with_by_a_new_one(world: World) -> None:
+    """What the first one has taken back is as it was; only the rest is written."""
+    world.write({f"c/{n}": {"old": n} for n in range(20)})
+    before = world.read()
+    world.run(up)
+    first = world.run(up, direction="down", up_to="review", batch_size=1, max_writes_per_second=20)
+    came = stop_half_way(world, first)
+    world.change("c/0", theirs=True)
+
+    down = world.run(up, direction="down")
+
+    assert {path: text for path, text in world.read().items() if path != "c/0"} == {
+        path: text for path, text in before.items() if path != "c/0"
+    }
+    assert (world.data()["c/0"], conflicts(world, down.run.id)) == ({"old": 0, "theirs": True}, {})
+    assert (came, down.results["finish"]["counts"]["unchanged"]) == (came, came)
+    with pytest.raises(Refused, match=r"overtaken by run-3.*rollback v001"):
+        first.perform("apply")
+
+
+def stop_half_way(world: World, life: Life) -> int:
+    """Let a run commit some batches of one document, and then lose the target; how many it committed."""
+    version, run_id = life.run.version, life.run.id
+    with ThreadPoolExecutor(1) as worker:
+        work = worker.submit(life.perform, "apply")
+        while world.audit.count_batches(version, run_id) < 3:
+            assert not work.done()
+        world.lease(holder="v009/other", fence=99)
+        assert isinstance(work.exception(), LeaseHeld)
+    world.lease(holder="", expires_at=datetime(2000, 1, 1, tzinfo=timezone.utc))
+    return world.audit.count_batches(version, run_id)
 
 
 def test_a_rollback_is_planned_first_and_a_dry_run_of_it_writes_nothing(world: World) -> None:

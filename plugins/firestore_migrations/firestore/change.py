@@ -31,6 +31,7 @@ Encode = Callable[[Any, str], Any]
 CREATED, UPDATED, DELETED = "created", "updated", "deleted"
 _SIMPLE = re.compile(r"[a-zA-Z_][a-zA-Z_0-9]*")
 _INT64 = 2**63
+_DEEPEST_VALUE = 21
 _DEEPEST_MASK = 20  # a path of more parts is refused; the map above is then written whole
 _STAMPS = (sentinels.SERVER_TIMESTAMP, official.SERVER_TIMESTAMP)
 _UNION = (sentinels.ArrayUnion, official.ArrayUnion)
@@ -73,7 +74,7 @@ def change_of(document: Document, encode: Encode, full_name: str, now: Any) -> C
         return None if stored is None else deletion(full_name, stored)
     for name in document._changes():  # noqa: SLF001
         fault = fault_of_key(name)
-        if fault is not None and (stored is None or name not in stored.fields):
+        if fault is not None and (stored is None or name not in set(stored.fields)):  # protobuf looks up no surrogate
             raise InvalidValue(f"A field of {document.path} cannot be: {fault[0]}.", fault[1], path=document.path)
     settling = _Settling(encode)
     before = {} if stored is None else stored.fields
@@ -135,7 +136,7 @@ def change(
         elif name in after.fields:
             del after.fields[name]
     for path in stamps:
-        _put(after.fields, path, wire.Value(timestamp_value=now))
+        put_field(after.fields, path, wire.Value(timestamp_value=now))
     return Change(CREATED if stored is None else UPDATED, write, fields, after)
 
 
@@ -150,25 +151,24 @@ def applied(stored: Any | None, write: Any) -> Any | None:
     after.CopyFrom(stored)
     for text in write.update_mask.field_paths:
         path = FieldPathParser.from_api_repr(text).parts
-        value = _take(write.update.fields, path)
+        value = field_at(write.update.fields, path)
         if value is not None:
-            _put(after.fields, path, value)
+            put_field(after.fields, path, value)
         else:
-            _drop(after.fields, path)
+            drop_field(after.fields, path)
     return after
 
 
-def is_still_held(write: Any, document: Any | None) -> bool:
-    """Whether a document holds anything that a write gave it, or lacks anything that the write took away."""
-    if write.WhichOneof("operation") == "delete" or document is None:
-        return document is None and write.WhichOneof("operation") == "delete"
-    paths = [FieldPathParser.from_api_repr(text).parts for text in write.update_mask.field_paths]
-    for path in paths or [(name,) for name in write.update.fields]:
-        given, held = _take(write.update.fields, path), _take(document.fields, path)
-        if given is held is None or (given is not None and held is not None and same(given, held)):
-            return True
-    stamps = [FieldPathParser.from_api_repr(transform.field_path).parts for transform in write.update_transforms]
-    return any(_take(document.fields, path) is not None for path in stamps)
+def written_paths(write: Any) -> list[FieldPath]:
+    """The paths of the fields that a write changes; the empty one where it is the whole document."""
+    if write.WhichOneof("operation") == "delete" or not write.HasField("update_mask"):
+        return [()]
+    return [FieldPathParser.from_api_repr(text).parts for text in write.update_mask.field_paths] + stamped_paths(write)
+
+
+def stamped_paths(write: Any) -> list[FieldPath]:
+    """The paths of the fields that the server fills with its time."""
+    return [FieldPathParser.from_api_repr(transform.field_path).parts for transform in write.update_transforms]
 
 
 def same_fields(one: Any | None, other: Any | None) -> bool:
@@ -177,6 +177,14 @@ def same_fields(one: Any | None, other: Any | None) -> bool:
         return one is other
     names = set(one.fields)
     return names == set(other.fields) and all(same(one.fields[name], other.fields[name]) for name in names)
+
+
+def same_field(path: FieldPath, one: Any | None, other: Any | None) -> bool:
+    """Whether two documents have the same in a field; the empty path stands for all of them."""
+    if not path:
+        return same_fields(one, other)
+    left, right = (None if document is None else field_at(document.fields, path) for document in (one, other))
+    return left is right if left is None or right is None else same(left, right)
 
 
 def api_path(path: FieldPath) -> str:
@@ -194,7 +202,7 @@ def _diff(before: Any, new: Mapping[str, Any | None], target: Any, path: FieldPa
         if value is None:
             if old is not None:
                 masks.append(here)
-        elif old is not None and len(here) < _DEEPEST_MASK and _is_plain_map(old) and _is_plain_map(value):
+        elif old is not None and len(here) < _DEEPEST_MASK and is_plain_map(old) and is_plain_map(value):
             fields, old_fields = value.map_value.fields, old.map_value.fields
             inner: dict[str, Any | None] = dict.fromkeys(old_fields)
             inner.update(fields)
@@ -207,12 +215,13 @@ def _diff(before: Any, new: Mapping[str, Any | None], target: Any, path: FieldPa
             target[name].CopyFrom(value)
 
 
-def _is_plain_map(value: Any) -> bool:
+def is_plain_map(value: Any) -> bool:
     """A map whose parts can be written one by one; a vector is a map on the wire, and cannot."""
     return value.WhichOneof("value_type") == "map_value" and "__type__" not in value.map_value.fields
 
 
-def _put(fields: Any, path: FieldPath, value: Any) -> None:
+def put_field(fields: Any, path: FieldPath, value: Any) -> None:
+    """Give a field of a protobuf map of fields a value, and make the maps that lead to it."""
     for name in path[:-1]:
         if fields[name].WhichOneof("value_type") != "map_value":
             fields[name].map_value.SetInParent()
@@ -220,7 +229,8 @@ def _put(fields: Any, path: FieldPath, value: Any) -> None:
     fields[path[-1]].CopyFrom(value)
 
 
-def _take(fields: Any, path: FieldPath) -> Any | None:
+def field_at(fields: Any, path: FieldPath) -> Any | None:
+    """The value of a field of a protobuf map of fields; None where it is absent."""
     for name in path[:-1]:
         if name not in fields:
             return None
@@ -228,7 +238,8 @@ def _take(fields: Any, path: FieldPath) -> Any | None:
     return fields.get(path[-1])
 
 
-def _drop(fields: Any, path: FieldPath) -> None:
+def drop_field(fields: Any, path: FieldPath) -> None:
+    """Remove a field of a protobuf map of fields, where it is there."""
     for name in path[:-1]:
         if name not in fields or fields[name].WhichOneof("value_type") != "map_value":
             return
@@ -263,7 +274,7 @@ class _Settling:
     def _settle_map(self, value: Mapping[str, Any], old: Any | None, path: FieldPath) -> Any:
         if not _holds_sentinel(value):
             return self._encode(value, api_path(path))
-        old_fields = old.map_value.fields if old is not None and _is_plain_map(old) else {}
+        old_fields = old.map_value.fields if old is not None and is_plain_map(old) else {}
         settled = wire.Value()
         settled.map_value.SetInParent()
         for name, item in value.items():
@@ -286,7 +297,7 @@ class _Settling:
         return None  # DELETE_FIELD
 
     def _items(self, value: Any, path: FieldPath) -> list[Any]:
-        return [self._encode(item, api_path(path)) for item in value.values]
+        return list(self._encode(list(value.values), api_path(path)).array_value.values)
 
     def _array(self, old: Any | None, combine: Callable[[list[Any]], list[Any]]) -> Any:
         have = list(old.array_value.values) if old is not None and old.WhichOneof("value_type") == "array_value" else []
@@ -320,9 +331,12 @@ def _number(sentinel: Any, old: Any | None, operand: Any) -> Any:
     return wire.Value(double_value=total)
 
 
-def _holds_sentinel(value: Any) -> bool:
+def _holds_sentinel(value: Any, depth: int = 0) -> bool:
+    """Whether a sentinel lies in a value, as far down as Firestore would take it: a map may lie in itself."""
+    if depth > _DEEPEST_VALUE:
+        return False
     if isinstance(value, Mapping):
-        return any(_holds_sentinel(item) for item in value.values())
+        return any(_holds_sentinel(item, depth + 1) for item in value.values())
     if isinstance(value, (list, tuple)):
-        return any(_holds_sentinel(item) for item in value)
+        return any(_holds_sentinel(item, depth + 1) for item in value)
     return isinstance(value, _SENTINELS)

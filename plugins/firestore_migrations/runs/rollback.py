@@ -1,149 +1,175 @@
-"""Rollback: the plan that takes runs back, from their before-images.
+"""Rollback: the plan that takes runs back, from their before-images, and leaves what people wrote since.
 
-A document that is as the run left it becomes exactly what it was before: created ones go, deleted ones come back.
-One that was changed since is reported and left alone.
+A field that both have written goes the author's way back, where the step has one. Else it is left alone and listed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import chain, islice
-from typing import Any, NamedTuple
+from typing import Any
 
+from firestore_migrations.authoring.drafts import Base
+from firestore_migrations.authoring.migration import Step
 from firestore_migrations.firestore import wire
-from firestore_migrations.firestore.change import DELETED, Change, applied, change, deletion, is_still_held, same_fields
+from firestore_migrations.firestore.change import (
+    DELETED,
+    Change,
+    FieldPath,
+    api_path,
+    applied,
+    change,
+    deletion,
+    same_field,
+    stamped_paths,
+    written_paths,
+)
 from firestore_migrations.firestore.codec import Codec
 from firestore_migrations.firestore.point_in_time import PointInTime
 from firestore_migrations.firestore.wire import Stored
-from firestore_migrations.runs.audit import Audit, Failure
-from firestore_migrations.runs.committed import Committed, committed_rows, parts_of
+from firestore_migrations.runs.audit import CONFLICT, Audit, Failure
 from firestore_migrations.runs.plan import Row
-from firestore_migrations.runs.planner import Planned, row_of
-from firestore_migrations.runs.run import Run
+from firestore_migrations.runs.planner import Planned, Planner, row_of
+from firestore_migrations.runs.preflight import Course
+from firestore_migrations.runs.restore import document_of, restored, taken_out
+from firestore_migrations.runs.reverse import reverse
+from firestore_migrations.runs.run import DOWN, Run, instant
+from firestore_migrations.runs.undo import Undo, undos
 
 _AT_ONCE = 500
-CONFLICT = "conflict"
+_MOST_FIELDS = 20
 
 
-class Undo(NamedTuple):
-    """What the runs that are taken back did to one document.
-
-    Attributes:
-        first: the row whose before-image it goes back to.
-        last: the row that was committed last.
-        commit_time: when that was.
-        was_edited: whether somebody edited it between the two, and built on what the first had written.
-    """
-
-    first: Row
-    last: Row
-    commit_time: int
-    was_edited: bool = False
-
-
-def present_documents(run: Run, audit: Audit, undoes: Iterable[str], at: PointInTime) -> Iterator[Stored]:
+def present_documents(run: Run, audit: Audit, undoes: Sequence[str], at: PointInTime) -> Iterator[Stored]:
     """The documents that the runs wrote, as they are at the read time; missing ones are left out."""
-    remaining = _undos(run, audit, undoes)
-    while undos := list(islice(remaining, _AT_ONCE)):
-        paths = [undo.first.path for undo in undos]
-        found = at.get(paths)
-        yield from (stored for path in paths if (stored := found[path]))
+    remaining = undos(run, audit, undoes)
+    while chunk := list(islice(remaining, _AT_ONCE)):
+        found = at.get(undo.path for undo in chunk)
+        yield from (stored for undo in chunk if (stored := found[undo.path]))
 
 
 def plan(
-    run: Run, audit: Audit, undoes: Iterable[str], snapshot: Iterable[list[Stored]], codec: Codec
+    run: Run, audit: Audit, course: Course, snapshot: Iterable[list[Stored]], base: Base
 ) -> Iterator[tuple[Planned, int]]:
     """Plan the inverse of what the runs wrote, some hundred documents at once, each with how many were looked at.
 
     Args:
         run: the run `down`.
         audit: of the target.
-        undoes: the runs to take back, newest first.
+        course: which runs it takes back.
         snapshot: what `present_documents` gave.
-        codec: of the database.
+        base: the database at the read time.
     """
+    way_back = _WayBack(run, audit, course, base)
     present = chain.from_iterable(snapshot)
     following = next(present, None)
-    remaining = _undos(run, audit, undoes)
-    while undos := list(islice(remaining, _AT_ONCE)):
+    remaining = undos(run, audit, course.undoes)
+    while chunk := list(islice(remaining, _AT_ONCE)):
         planned = Planned()
-        for undo in undos:
+        for undo in chunk:
             stored = None
-            if following is not None and following.path == undo.first.path:
+            if following is not None and following.path == undo.path:
                 stored, following = following, next(present, None)
-            _plan_one(undo, stored, codec, planned)
-        yield planned, len(undos)
+            way_back.plan(undo, stored, planned)
+        yield planned, len(chunk)
 
 
-def _plan_one(undo: Undo, stored: Stored | None, codec: Codec, planned: Planned) -> None:
-    path, step = undo.first.path, undo.first.step
-    now = None if stored is None else wire.Document.FromString(stored.raw)
-    before = None if undo.first.before is None else wire.Document.FromString(undo.first.before)
-    if same_fields(now, before):
-        planned.unchanged += 1
-    elif undo.was_edited:
-        planned.failures.append(Failure(path, step, f"{CONFLICT}: changed between the runs; left alone"))
-    elif _is_as_left(undo, now):
-        inverse = _inverse(codec.full_name(path), now, before)
-        raw = None if stored is None else stored.raw
-        planned.rows.append(row_of(path, step, path, now, inverse, raw))
-    else:
-        planned.failures.append(Failure(path, step, f"{CONFLICT}: changed since the run; left alone"))
+def replanned(row: Row, present: Stored | None, codec: Codec) -> tuple[Row | None, tuple[str, ...]]:
+    """Plan a row again whose document has changed since: what it was to do, where nobody else did anything.
 
+    Args:
+        row: of a run `down`.
+        present: the document as it is now, or None.
+        codec: of the database.
 
-def _is_as_left(undo: Undo, now: Any | None) -> bool:
-    """Whether a document is as the run left it: by its update time, or by its contents."""
-    if now is not None and wire.micros(now.update_time) == undo.commit_time:
-        return True
-    write = wire.Write.FromString(undo.last.write)
-    if write.update_transforms:
-        return False  # the server's stamps are known by the update time alone
-    left = applied(None if undo.last.before is None else wire.Document.FromString(undo.last.before), write)
-    return same_fields(now, left)
-
-
-def _inverse(full_name: str, now: Any | None, before: Any | None) -> Change:
-    """The change that makes of a document what it was; the two are different."""
-    if before is None:
-        return deletion(full_name, now)
-    fields: dict[str, Any] = {} if now is None else dict.fromkeys(now.fields)
-    fields.update(before.fields)
-    inverse = change(full_name, now, fields, [], None)
-    return inverse if inverse is not None else deletion(full_name, now)
-
-
-def _undos(run: Run, audit: Audit, undoes: Iterable[str]) -> Iterator[Undo]:
-    """Every document that the runs wrote, once, in the order of the first row that wrote it."""
-    oldest_first = list(undoes)[::-1]
-    if not oldest_first:
-        return iter(())
-    committed = (
-        row for run_id in oldest_first for row in committed_rows(run.of(run_id), audit.batches(run.version, run_id))
-    )
-    if len(oldest_first) == 1 and len(parts_of(run.of(oldest_first[0]))) == 1:
-        return (Undo(item.row, item.row, item.commit_time) for item in committed)
-    return iter(_joined(committed).values())
-
-
-def _joined(committed: Iterable[Committed]) -> dict[str, Undo]:
-    """By document, where several rows may have written one."""
-    undos: dict[str, Undo] = {}
-    for row, commit_time in committed:
-        earlier = undos.get(row.path)
-        new = Undo(row, row, commit_time)
-        undos[row.path] = new if earlier is None else _continued(earlier, row, commit_time)
-    return undos
-
-
-def _continued(earlier: Undo, row: Row, commit_time: int) -> Undo:
-    """What a further row makes of what was done before.
-
-    Where the document is as the row before left it, they are one. Where somebody wrote it anew in the old shape, as
-    code does that was not replaced yet, that is what it goes back to. An edit of the new shape is neither.
+    Returns:
+        The new row, or None where nothing is left to do; and the fields that are left alone, by their paths.
     """
-    if row.update_time == (None if earlier.last.operation == DELETED else earlier.commit_time):
-        return earlier._replace(last=row, commit_time=commit_time)
-    before = None if row.before is None else wire.Document.FromString(row.before)
-    if is_still_held(wire.Write.FromString(earlier.last.write), before):
-        return earlier._replace(last=row, commit_time=commit_time, was_edited=True)
-    return Undo(row, row, commit_time)
+    write = wire.Write.FromString(row.write)
+    raw = None if present is None else present.raw
+    planned_from, now = document_of(row.before), document_of(raw)
+    merged = taken_out(applied(planned_from, write), planned_from, now)
+    conflicts = list(merged.conflicts)
+    stamps: list[FieldPath] = []
+    for path in stamped_paths(write) if merged.document is not None and () not in conflicts else ():
+        (stamps if same_field(path, planned_from, now) else conflicts).append(path)
+    inverse = _change(codec.full_name(row.path), now, merged.document, stamps)
+    if inverse is None:
+        return None, _names(conflicts)
+    again = row_of(row.source, row.step, row.path, now, inverse, raw)
+    return again._replace(row=row.row), _names(conflicts)
+
+
+class _WayBack:
+    """Plans the way back of one document after another; what only conflicts need is read when one comes."""
+
+    def __init__(self, run: Run, audit: Audit, course: Course, base: Base) -> None:
+        self._run = run
+        self._audit = audit
+        self._course = course
+        self._base = base
+
+    def plan(self, undo: Undo, stored: Stored | None, planned: Planned) -> None:
+        """Add to `planned` a row, what is left alone, both, or that nothing has to change."""
+        raw = None if stored is None else stored.raw
+        now, newest = document_of(raw), undo.rows[0].row
+        name = self._base.codec.full_name(undo.path)
+        document, conflicts = restored(undo, now, self._is_ours)
+        stamps: tuple[FieldPath, ...] = ()
+        planner = self._author(newest) if conflicts and document is not None else None
+        if planner is not None:
+            conflicts, merged = (), _change(name, now, document)
+            given_back = [] if merged is None else written_paths(merged.write)
+            document, stamps, failure = reverse(planner, undo.path, document, given_back)
+            if failure:
+                planned.failures.append(Failure(undo.path, newest.step, failure))
+                return
+        if conflicts:
+            error = f"{CONFLICT}: {', '.join(_names(conflicts))} changed since the run; left alone"
+            planned.failures.append(Failure(undo.path, newest.step, error))
+        inverse = _change(name, now, document, stamps)
+        if inverse is not None:
+            planned.rows.append(row_of(undo.path, newest.step, undo.path, now, inverse, raw))
+        elif not conflicts:
+            planned.unchanged += 1
+
+    def _author(self, row: Row) -> Planner | None:
+        """The planner of the author's `down` for the row's document; None where none is, or a rollback wrote it."""
+        if row.path != row.source or row.operation == DELETED or self._is_of_a_rollback:
+            return None
+        steps = {step.name: step for step in self._run.migration.steps}
+        function = steps[row.step].reverse if row.step in steps else None
+        if function is None:
+            return None
+        return Planner(Step(function, None), self._base, instant(self._course.now), self._run.version)
+
+    @cached_property
+    def _is_of_a_rollback(self) -> bool:
+        runs = self._audit.runs(self._run.version)
+        return any(runs[run_id]["direction"] == DOWN for run_id in self._course.undoes)
+
+    def _is_ours(self, time: int) -> bool:
+        return time in self._commit_times
+
+    @cached_property
+    def _commit_times(self) -> frozenset[int]:
+        version = self._run.version
+        batches = (self._audit.batches(version, run_id) for run_id in self._audit.runs(version))
+        return frozenset(record.commit_time for records in batches for record in records)
+
+
+def _change(full_name: str, now: Any | None, document: Any | None, stamps: Iterable[FieldPath] = ()) -> Change | None:
+    """The change that makes `document` of what there is now; None where they are the same."""
+    if document is None:
+        return None if now is None else deletion(full_name, now)
+    fields: dict[str, Any] = {} if now is None else dict.fromkeys(now.fields)
+    fields.update(document.fields)
+    return change(full_name, now, fields, list(stamps), wire.timestamp(0))
+
+
+def _names(paths: Sequence[FieldPath]) -> tuple[str, ...]:
+    """Field paths as Firestore writes them; the first ones, where they are many."""
+    names = [api_path(path) if path else "the document" for path in paths]
+    more = len(names) - _MOST_FIELDS
+    return (*names,) if more <= 0 else (*names[:_MOST_FIELDS], f"{more} more fields")
