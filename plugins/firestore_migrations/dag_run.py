@@ -68,12 +68,12 @@ def run_in_process(
         KeyboardInterrupt: after Ctrl-C.
     """
     with airflow_output(verbose=verbose), environment({FOLDER: str(migration.path.parent.absolute())}):
-        _require_database()
+        require_database()
         from firestore_migrations.dag_factory import make_dag
 
         dag = make_dag(migration)
         check_params(dag, params)
-        if _scheduler_is_alive():
+        if scheduler_is_alive():
             return _trigger_and_wait(dag.dag_id, params, started)
         with airflow_output(verbose=verbose, log=None if verbose else log_file()):
             return _test(dag, migration.version, params, started)
@@ -87,6 +87,8 @@ def check_params(dag: DAG, params: Mapping[str, Any]) -> None:
     """
     from airflow.sdk import conf
     from airflow.sdk.exceptions import ParamValidationError
+
+    from firestore_migrations.runs.run import Options
 
     if not conf.getboolean("core", "dag_run_conf_overrides_params"):
         raise ConfigurationError(
@@ -103,7 +105,12 @@ def check_params(dag: DAG, params: Mapping[str, Any]) -> None:
             merged[name] = value
         except ParamValidationError as error:
             why = str(error).split("\n", 1)[0].split(": ", 1)[-1].rstrip(".")
-            raise ConfigurationError(f"Parameter {name}: {why}.", "Change it.", param=name) from error
+            raise ConfigurationError(
+                f"Parameter {name}: {why}.",
+                f"Give it another value, or leave it out: then it is {dag.params[name]}.",
+                param=name,
+            ) from error
+    Options.of(params)  # what JSON's schema cannot say, like a number that is none
 
 
 @contextmanager
@@ -140,8 +147,12 @@ def log_file() -> Path:
     return folder / "firestore-migrations.log"
 
 
-def _require_database() -> None:
-    """Import Airflow, and refuse a metadata database that is not what this Airflow needs."""
+def require_database() -> None:
+    """Import Airflow, and refuse a metadata database that is not what this Airflow needs.
+
+    Raises:
+        ConfigurationError: it is missing, or of another version of Airflow.
+    """
     from airflow.utils.db import check_migrations
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -154,7 +165,8 @@ def _require_database() -> None:
         ) from error
 
 
-def _scheduler_is_alive() -> bool:
+def scheduler_is_alive() -> bool:
+    """Whether a scheduler works on Airflow's metadata database."""
     from airflow.jobs.job import most_recent_job
 
     job = most_recent_job("SchedulerJob")
@@ -266,7 +278,7 @@ def _trigger_and_wait(dag_id: str, params: dict[str, Any], started: Callable[[st
         found = DagRun.find(dag_id=dag_id, run_id=run_id)
         if not found or found[0].state in State.finished_dr_states:
             return run_id
-        if not _scheduler_is_alive():
+        if not scheduler_is_alive():
             raise ConfigurationError(
                 f"The scheduler stopped while run {run_id} of {dag_id} was {found[0].state}.",
                 "Start it again: it goes on with the run.",

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from firestore_migrations import Database, Document, each_document, script
-from firestore_migrations.errors import ChecksumChanged, LeaseHeld, OutOfOrder, Refused
-from firestore_migrations.runs.lease import SECONDS, Lease
-from firestore_migrations.runs.ledger import Ledger
-from firestore_migrations.runs.run import instant
+from firestore_migrations.errors import ChecksumChanged, OutOfOrder, Refused
 from tests.runs.world import World
 
 KNOWN = ("v001", "v002", "v003")
@@ -26,14 +22,6 @@ def up(document: Document, db: Database) -> None:
 def here(world: World) -> World:
     world.write({"c/a": {}})
     return world
-
-
-def lease(world: World) -> dict[str, Any]:
-    return world.records()["_lease"]
-
-
-def server_time(world: World) -> datetime:
-    return instant(world.writer.get(["_migrations/_lease"])[1])
 
 
 def refused(world: World, error: type[Refused], match: str, what: Any = up, **facts: Any) -> Refused:
@@ -120,37 +108,6 @@ def test_what_is_not_idempotent_never_runs_twice_on_a_document(here: World) -> N
     assert here.data() == {"c/a": {"n": 1}}
 
 
-def test_the_target_is_held_by_one_run_at_a_time(here: World) -> None:
-    first = here.run(up, up_to="preflight", run_id="first")
-    error = refused(here, LeaseHeld, r"v001/first holds the target until 20.* UTC", run_id="second")
-    assert error.facts["holder"] == "v001/first"
-    first.go_on()
-    here.run(up, run_id="third")
-
-
-def test_a_lease_that_ran_out_is_taken_over_and_the_fence_grows(here: World) -> None:
-    first = here.run(up, up_to="review", run_id="first")
-    fence = lease(here)["fence"]
-    here.lease(expires_at=server_time(here) - timedelta(seconds=1))
-
-    here.run(up, run_id="second", up_to="preflight")
-
-    assert (lease(here)["holder"], lease(here)["fence"]) == ("v001/second", fence + 1)
-    with pytest.raises(LeaseHeld, match="v001/second"):
-        first.perform("apply")
-    assert here.data() == {"c/a": {}}
-
-
-def test_a_refused_run_does_not_take_the_lease_from_whoever_has_it(here: World) -> None:
-    here.run(up, up_to="preflight", run_id="first")
-    held = lease(here)
-    second = here.begin(up, run_id="second")
-    with pytest.raises(LeaseHeld):
-        second.perform("preflight")
-    second.perform("finish")
-    assert lease(here) == held
-
-
 @pytest.mark.parametrize("refusal", ["gate", "nothing to roll back"])
 def test_a_refused_run_leaves_no_lease_behind(here: World, refusal: str) -> None:
     facts: dict[str, Any] = {"direction": "down"} if refusal != "gate" else {"known": ("v000", "v001")}
@@ -168,60 +125,3 @@ def test_a_run_that_was_refused_may_pass_the_gates_later(here: World) -> None:
     life.perform("preflight", "finish")
     run = here.audit.runs("v002")[life.run.id]
     assert (run["state"], run["error"], run["read_time"] is None) == ("verified", None, False)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def test_a_lease_is_renewed_before_it_runs_out_and_bounds_each_commit(here: World) -> None:
-    clock = Clock()
-    mine = Lease(Ledger(here.writer), "v001/mine", clock)
-    mine.acquire()
-    first = lease(here)["expires_at"]
-
-    clock.now = SECONDS / 4
-    assert mine.commit_timeout() == 30
-    assert lease(here)["expires_at"] == first
-    clock.now = SECONDS / 2
-    assert mine.commit_timeout() == 30
-    assert lease(here)["expires_at"] > first
-    assert (mine.fence, lease(here)["fence"]) == (1, 1)
-
-
-@pytest.mark.parametrize("gave_it_back", [True, False])
-def test_a_lease_that_another_run_had_meanwhile_is_lost_for_good(here: World, gave_it_back: bool) -> None:
-    clock = Clock()
-    mine, theirs = (Lease(Ledger(here.writer), f"v001/{name}", clock) for name in ("mine", "theirs"))
-    mine.acquire()
-    here.lease(expires_at=server_time(here))
-    theirs.acquire()
-    if gave_it_back:
-        theirs.release()
-
-    clock.now = SECONDS * 10
-    with pytest.raises(LeaseHeld, match="v001/mine lost the target"):
-        mine.commit_timeout()
-    mine.release()
-    assert lease(here)["holder"] == ("" if gave_it_back else "v001/theirs")
-
-
-def test_whoever_acquires_at_once_one_gets_it(here: World) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    def attempt(name: int) -> int | None:
-        mine = Lease(Ledger(here.writer), f"v001/{name}")
-        try:
-            mine.acquire()
-        except LeaseHeld:
-            return None
-        return mine.fence
-
-    with ThreadPoolExecutor(8) as threads:
-        fences = list(threads.map(attempt, range(8)))
-
-    assert sorted(fence for fence in fences if fence is not None) == [1]

@@ -6,21 +6,29 @@ import getpass
 import threading
 import traceback
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 
 from firestore_migrations import configuration
-from firestore_migrations.errors import FirestoreMigrationsError, StorageError, Unavailable
+from firestore_migrations.errors import (
+    ConfigurationError,
+    FirestoreMigrationsError,
+    RunPaused,
+    StorageError,
+    Unavailable,
+)
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import DAG, Context
 
     from firestore_migrations.runs.run import Run
 
 WORTH_A_RETRY = (Unavailable, StorageError)
 _AFTER_THE_PLAN = frozenset({"apply", "verify"})
+_PAUSED_SECONDS = 5
 _INTERRUPTED = "Interrupted with Ctrl-C."
 interrupted = threading.Event()
 """Set by Ctrl-C where the DAG runs in a person's own process: no phase begins any more but `finish`."""
@@ -40,6 +48,7 @@ class FirestoreMigrationOperator(BaseOperator):
 
     Raises:
         AirflowSkipException: the run is a dry run, and this phase comes after the plan.
+        AirflowRescheduleException: the run is paused, or the target was taken away from another run a moment ago.
         AirflowFailException: trying again cannot help; the message says what to do. `finish` raises it too, when all
             is recorded, if the run ended as failed: the DAG run then ends as the audit does.
         FirestoreMigrationsError: trying again may help. No error says what is in a document.
@@ -69,9 +78,10 @@ class FirestoreMigrationOperator(BaseOperator):
         Returns:
             Its result, plain data.
         """
+        from firestore_migrations.firestore.reach import refuse_unreachable
         from firestore_migrations.runs.phases import perform
         from firestore_migrations.runs.run import DRY_RUN
-        from firestore_migrations.runs.status import FAILED
+        from firestore_migrations.runs.status import FAILED, PAUSED
 
         if self.phase in _AFTER_THE_PLAN and context["params"].get("mode") == DRY_RUN:
             raise AirflowSkipException("A dry run ends with the plan.")
@@ -79,22 +89,35 @@ class FirestoreMigrationOperator(BaseOperator):
             raise AirflowFailException(_INTERRUPTED)
         try:
             run = self._run(context)
+            if self.phase == "preflight":
+                refuse_unreachable(run.target.address)
             result = perform(run, self.phase, None if self.shard is None else self.shard["index"])
         except WORTH_A_RETRY as error:
             raise error from None
         except FirestoreMigrationsError as error:
+            self._wait_if_that_helps(error)
             raise AirflowFailException(f"{type(error).__name__}: {error}") from None
         except KeyboardInterrupt:
             raise AirflowFailException(_INTERRUPTED) from None  # Airflow would try again
         except Exception as error:  # noqa: BLE001 -- whatever it is, it may quote a document
             raise self._without_values(error) from None
-        if self.phase == "finish" and result["state"] == FAILED:
+        if self.phase == "finish" and result["state"] in (FAILED, PAUSED):
             # Airflow takes the DAG run's state from its last task, and would call this run a success.
             raise AirflowFailException(
-                f"{self.version} ended as failed; its lease is given back. The task that failed says why, and so does "
-                f"`firestore-migrations history {self.version}`."
+                f"{self.version} ended as {result['state']}; its lease is given back. The task that failed says why, "
+                f"and so does `firestore-migrations history {self.version}`."
             )
         return result
+
+    def _wait_if_that_helps(self, error: FirestoreMigrationsError) -> None:
+        """Leave the worker, and come back in a while: a paused run may be resumed, and a target become free.
+
+        This is no try of the task, so it does not count as one, however long it takes.
+        """
+        seconds = _PAUSED_SECONDS if isinstance(error, RunPaused) else error.facts.get("free_in")
+        if seconds is not None and self.phase != "finish":
+            self.log.info("%s Looking again in %d s.", error, seconds)
+            raise AirflowRescheduleException(datetime.now(timezone.utc) + timedelta(seconds=seconds)) from None
 
     def _without_values(self, error: Exception) -> FirestoreMigrationsError:
         """A foreign error as one of ours: where it was raised, and not what it says, which may quote a document."""
@@ -109,6 +132,7 @@ class FirestoreMigrationOperator(BaseOperator):
 
     def _run(self, context: Context) -> Run:
         dag_run = context["dag_run"]
+        _refuse_unknown(dag_run.conf or {}, context["dag"])
         return run_of(
             self.version,
             self.target,
@@ -130,17 +154,29 @@ def run_of(  # noqa: PLR0913 -- what a DAG run consists of
     from firestore_migrations.hooks.firestore import FirestoreHook
     from firestore_migrations.runs.run import Options, Run
 
-    migration, known = configuration.migration(version)
+    migration, discovered = configuration.migration(version)
     return Run(
         id=run_id,
         migration=migration,
         target=FirestoreHook(target).target(),
         options=Options.of(params),
-        known=known,
+        known=discovered.versions,
+        checksums={found.version: found.checksum for found in discovered.migrations},
         dag_id=dag_id,
         triggered_by=triggered_by,
         prices=configuration.prices(),
     )
+
+
+def _refuse_unknown(conf: Mapping[str, Any], dag: DAG) -> None:
+    """Refuse a parameter that the DAG does not have: Airflow takes any, and a misspelt limit would be no limit."""
+    for name in conf:
+        if name not in dag.params:
+            raise ConfigurationError(
+                f"{dag.dag_id} has no parameter {name!r}.",
+                f"Trigger the run again without it; there are {', '.join(dag.params)}.",
+                param=name,
+            )
 
 
 def _who(user: str | None) -> str | None:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from firestore_migrations.authoring.discovery import Discovered
-from firestore_migrations.runs import lease, status
+from firestore_migrations.runs import status
 from firestore_migrations.runs.audit import Audit
-from firestore_migrations.runs.ledger import Ledger
-from firestore_migrations.runs.run import instant
+from firestore_migrations.runs.holder import Holder
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,7 @@ class VersionStatus:
         run: the run that the state comes from; None before there was one.
         updated_at: when it was reached.
         checksum: of the file; None where it is gone or cannot be used.
+        remark: what the state alone does not tell; empty where it tells all.
     """
 
     version: str
@@ -37,6 +37,7 @@ class VersionStatus:
     run: str | None = None
     updated_at: datetime | None = None
     checksum: str | None = None
+    remark: str = ""
 
     @property
     def is_done(self) -> bool:
@@ -44,51 +45,36 @@ class VersionStatus:
         return self.state in status.DONE
 
 
-@dataclass(frozen=True)
-class Holder:
-    """Who has the right to write to a target.
-
-    Attributes:
-        run: like `v001/manual__2026-01-01`.
-        expires_at: when, unless it is renewed.
-        fence: the lease's number.
-    """
-
-    run: str
-    expires_at: datetime
-    fence: int
-
-
-def overview(audit: Audit, discovered: Discovered) -> tuple[VersionStatus, ...]:
+def overview(audit: Audit, discovered: Discovered, held: Holder | None) -> tuple[VersionStatus, ...]:
     """Every version that has a file or has touched the target, in order.
 
     A version without a file that has written nothing is left out.
+
+    Args:
+        audit: of the target.
+        discovered: the files.
+        held: who holds the target.
     """
     records = audit.versions()
     names = {*discovered.versions, *(name for name, record in records.items() if record["state"] not in _UNTOUCHED)}
     touched = [_number(name) for name, record in records.items() if record["state"] in status.TOUCHED]
     last = max(touched, default=0)
-    return tuple(_status(name, records.get(name), discovered, last) for name in sorted(names, key=_number))
+    return tuple(_status(name, records.get(name), discovered, last, held) for name in sorted(names, key=_number))
 
 
-def holder(ledger: Ledger) -> Holder | None:
-    """The run that holds the target's lease, if one does."""
-    (entry,), now = ledger.get(lease.PATH)
-    if entry is None or not entry.data["holder"] or entry.data["expires_at"] <= instant(now):
-        return None
-    return Holder(entry.data["holder"], entry.data["expires_at"], entry.data["fence"])
-
-
+_AT_WORK = frozenset({status.APPLYING, status.ROLLING_BACK})
 _UNTOUCHED = frozenset({status.PENDING, status.PLANNED, status.AWAITING_APPROVAL, status.REJECTED})
 
 
-def _status(version: str, record: dict[str, Any] | None, discovered: Discovered, last_touched: int) -> VersionStatus:
+def _status(
+    version: str, record: dict[str, Any] | None, discovered: Discovered, last_touched: int, held: Holder | None
+) -> VersionStatus:
     migration = next((found for found in discovered.migrations if found.version == version), None)
     data: dict[str, Any] = {"state": status.PENDING, "rollout_percent": 0, **(record or {})}
     state = data["state"]
     if state in status.TOUCHED:
         if version not in discovered.versions:
-            state = status.MISSING
+            state = state if data.get("file_removed") else status.MISSING
         elif migration is not None and migration.checksum != data["checksum"]:
             state = status.CHANGED
     elif version in discovered.versions and _number(version) < last_touched:
@@ -102,7 +88,21 @@ def _status(version: str, record: dict[str, Any] | None, discovered: Discovered,
         run=data.get("run"),
         updated_at=data.get("updated_at"),
         checksum=None if migration is None else migration.checksum,
+        remark=_remark(version, data, held, is_gone=version not in discovered.versions),
     )
+
+
+def _remark(version: str, data: dict[str, Any], held: Holder | None, *, is_gone: bool) -> str:
+    """Whether somebody works on a version that says so, and what became of its file where that was accepted."""
+    is_held = held is not None and held.run == f"{version}/{data.get('run')}"
+    if data["state"] in _AT_WORK and not is_held:
+        return (
+            f"nobody works on it: its lease ran out or was taken away; clear the failed task of its run, "
+            f"or end it with `firestore-migrations cancel {version}`"
+        )
+    if data["state"] == status.PAUSED:
+        return f"go on with `firestore-migrations resume {version}`"
+    return "its file is gone, which was accepted" if is_gone and data.get("file_removed") else ""
 
 
 def _name_of_broken(version: str, discovered: Discovered) -> str:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
-from firestore_migrations.errors import FirestoreMigrationsError
+from firestore_migrations.errors import FirestoreMigrationsError, RunCancelled, RunPaused
 from firestore_migrations.firestore.connection import Writer
 from firestore_migrations.runs.apply import apply
 from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.backup import backup
 from firestore_migrations.runs.dry_run import dry_run
 from firestore_migrations.runs.finish import finish
+from firestore_migrations.runs.lease import Lease
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.preflight import preflight
 from firestore_migrations.runs.review import review
 from firestore_migrations.runs.run import Run
+from firestore_migrations.runs.status import refuse_cancelled
 from firestore_migrations.runs.verify import verify
 
 OF_RUN: dict[str, Callable[[Run], Any]] = {
@@ -25,16 +28,31 @@ OF_RUN: dict[str, Callable[[Run], Any]] = {
     "finish": finish,
 }
 OF_SHARD: dict[str, Callable[[Run, int], Any]] = {"backup": backup, "dry_run": dry_run, "apply": apply}
+_AT_THE_ENDS = frozenset({"preflight", "finish"})  # which take the lease, and give it back
 
 
 def perform(run: Run, phase: str, shard: int | None = None) -> Any:
-    """Perform one phase and return its result, plain data without documents.
+    """Perform one phase and return its result, plain data without documents. The run's lease is renewed meanwhile.
 
     Raises:
+        RunPaused: somebody paused the run. It keeps its lease; perform the phase again later.
+        RunCancelled: somebody cancelled the run; only `finish` is still performed.
         FirestoreMigrationsError: what the phase raises; it is recorded first where the target can be reached.
     """
     try:
-        return OF_RUN[phase](run) if shard is None else OF_SHARD[phase](run, shard)
+        with Writer(run.target.address) as writer:
+            ledger = Ledger(writer)
+            lease = Lease(ledger, run.holder, run.path)
+            if phase != "finish":
+                refuse_cancelled(Audit(ledger).run(run) or {})
+            try:
+                with nullcontext() if phase in _AT_THE_ENDS else lease.kept():
+                    return OF_RUN[phase](run) if shard is None else OF_SHARD[phase](run, shard)
+            except RunPaused:
+                lease.acquire()
+                raise
+    except (RunPaused, RunCancelled):
+        raise  # whoever told the run is in the audit
     except FirestoreMigrationsError as error:
         _record(run, phase, f"{type(error).__name__}: {error}")
         raise

@@ -20,6 +20,7 @@ from firestore_migrations.authoring.drafts import Base, Drafts
 from firestore_migrations.authoring.migration import Step
 from firestore_migrations.errors import (
     FirestoreMigrationsError,
+    InvalidValue,
     NotIdempotent,
     PlanError,
     Unavailable,
@@ -29,6 +30,7 @@ from firestore_migrations.errors import (
 from firestore_migrations.firestore import filters, wire
 from firestore_migrations.firestore.change import CREATED, Change
 from firestore_migrations.firestore.ordering import name_key
+from firestore_migrations.firestore.size import refuse_too_large
 from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs.audit import Failure
 from firestore_migrations.runs.plan import Row
@@ -145,15 +147,22 @@ class Planner:
         self._run_script(drafts, self._base, self._now)
         planned = Planned()
         for path, stored, change in sorted(drafts.changes(), key=lambda item: name_key(item[0])):
+            try:
+                _refuse_impossible(change)
+            except InvalidValue as error:
+                planned.failures.append(self._failure(path, error))
+                continue
             planned.rows.append(row_of("", self._step.name, path, stored, change))
             planned.after[path] = change.after
-        planned.unchanged = len(drafts.paths) - len(planned.rows)
+        planned.unchanged = len(drafts.paths) - len(planned.rows) - len(planned.failures)
         if self._step.idempotent:
             over = self._base.over(planned.after)
             again = self._drafts(over)
             self._run_script(again, over, self._now + LATER)
+            failed = {failure.path for failure in planned.failures}
             for path, _, change in again.changes():
-                raise _not_idempotent(self._step, path, change.fields)
+                if path not in failed:
+                    raise _not_idempotent(self._step, path, change.fields)
         return planned
 
     def check(self, stored: Stored) -> Iterator[Failure]:
@@ -212,11 +221,14 @@ class Planner:
     def _settled(self, call: _Call, planned: Planned) -> list[tuple[str, Any, Change]] | None:
         """What a call comes to; None where one of its writes is impossible, which is noted."""
         try:
-            return list(call.drafts.changes())
+            changes = list(call.drafts.changes())
+            for _, _, change in changes:
+                _refuse_impossible(change)
         except Exception as error:  # noqa: BLE001 -- a Mapping of the author's may raise anything when it is read
             self._raise_if_not_the_documents(error)
             planned.failures.append(self._failure(call.stored.path, error))
             return None
+        return changes
 
     def _changes(self, stored: Stored, planned: Planned, document: Any) -> list[tuple[str, Any, Change]]:
         """What one call of the transform on a document comes to; failures are noted."""
@@ -239,7 +251,8 @@ class Planner:
                 )
         planned.after[path] = change.after
         before = call.stored.raw if path == call.stored.path else None
-        return row_of(call.stored.path, self._step.name, path, stored, change, before)
+        row = row_of(call.stored.path, self._step.name, path, stored, change, before)
+        return row._replace(source_time=call.stored.update_time)
 
     def _run_script(self, drafts: Drafts, base: Base, now: datetime) -> None:
         try:
@@ -280,6 +293,12 @@ def row_of(  # noqa: PLR0913 -- a row is all of it
     )
 
 
+def _refuse_impossible(change: Change) -> None:
+    """Refuse a change that Firestore would refuse for the size of what it leaves."""
+    if change.after is not None:
+        refuse_too_large(change.after)
+
+
 def _hold(result: Any) -> None:
     """A check fails by raising, and also by returning False."""
     if result is False:
@@ -301,7 +320,7 @@ def _not_idempotent(step: Step, path: str, fields: Sequence[str]) -> NotIdempote
 def _describe(error: BaseException) -> str:
     """What an author's code raised, and where: never the message of a foreign error, which may quote a value."""
     if isinstance(error, FirestoreMigrationsError):
-        return f"{type(error).__name__}: {error.what}"
+        return f"{type(error).__name__}: {error}"
     if isinstance(error, Failed):
         return str(error)
     frames = traceback.extract_tb(error.__traceback__)

@@ -1,5 +1,8 @@
 """Segments: the Parquet files of a snapshot or a plan, of bounded size, in order, each with its checksum.
 
+A file's name tells its contents. So a worker that was thought dead, or planned from an older file, never replaces rows
+that somebody writes from; which files count is said by the snapshot, the plan, or the batch's record.
+
 A row group is what was added at once; for a plan that is one batch, the rows of one commit.
 """
 
@@ -7,6 +10,7 @@ A row group is what was added at once; for a plan that is one batch, the rows of
 
 from __future__ import annotations
 
+import hashlib
 import io
 from array import array
 from collections.abc import Iterator, Sequence
@@ -30,6 +34,11 @@ class Segment(NamedTuple):
     rows: int
     bytes: int
     sha256: str
+
+
+def segment_name(number: int, sha256: str) -> str:
+    """The name of the file of these contents that is the `number`-th of its folder, from 0."""
+    return f"{number:06d}-{sha256[:16]}.parquet"
 
 
 class SegmentWriter:
@@ -77,8 +86,10 @@ class SegmentWriter:
         self._parquet.close()
         self._parquet = None
         data = self._buffer.getvalue()
-        name = f"{len(self.segments):06d}.parquet"
-        self.segments.append(Segment(name, self._rows, len(data), self._folder.write(name, data)))
+        sha256 = hashlib.sha256(data).hexdigest()
+        name = segment_name(len(self.segments), sha256)
+        self._folder.write(name, data)
+        self.segments.append(Segment(name, self._rows, len(data), sha256))
         self._rows = self._raw_bytes = 0
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +16,7 @@ from firestore_migrations.runs.segments import Segment, SegmentWriter, read_grou
 from firestore_migrations.runs.storage import Folder
 
 ROWS_AT_ONCE = 500
+_BYTES_AT_ONCE = 8 * 1024 * 1024
 _SCHEMA = pa.schema(
     [
         ("path", pa.string()),
@@ -57,8 +57,7 @@ def take_snapshot(folder: Folder, documents: Iterable[Stored]) -> Snapshot:
     writer = SegmentWriter(folder, _SCHEMA)
     digest = hashlib.sha256()
     count = size = 0
-    remaining = iter(documents)
-    while rows := list(islice(remaining, ROWS_AT_ONCE)):
+    for rows in _portions(documents):
         writer.add(rows)
         count += len(rows)
         size += sum(len(stored.raw) for stored in rows)
@@ -67,6 +66,20 @@ def take_snapshot(folder: Folder, documents: Iterable[Stored]) -> Snapshot:
     snapshot = Snapshot(count, size, digest.hexdigest(), tuple(writer.close()))
     folder.write_json("snapshot.json", asdict(snapshot))
     return snapshot
+
+
+def _portions(documents: Iterable[Stored]) -> Iterator[list[Stored]]:
+    """Some hundred documents at once, or as many as make some megabytes: memory holds no more, whatever their size."""
+    rows: list[Stored] = []
+    size = 0
+    for stored in documents:
+        rows.append(stored)
+        size += len(stored.raw)
+        if len(rows) == ROWS_AT_ONCE or size >= _BYTES_AT_ONCE:
+            yield rows
+            rows, size = [], 0
+    if rows:
+        yield rows
 
 
 def find_snapshot(folder: Folder) -> Snapshot | None:
