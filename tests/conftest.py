@@ -36,6 +36,12 @@ hypothesis.settings.register_profile("emulator", deadline=None)
 hypothesis.settings.load_profile("emulator")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What tests/chaos is told; pytest reads options of its own only here."""
+    parser.addoption("--kills", type=int, default=10, help="workers that tests/chaos kills, each way")
+    parser.addoption("--seed", default="1", help="what all chance of tests/chaos is drawn from")
+
+
 @pytest.fixture(scope="session")
 def emulator() -> Iterator[Emulator]:
     """One for the whole run: the one that FIRESTORE_EMULATOR_HOST named, or a new one."""

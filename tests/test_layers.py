@@ -18,7 +18,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the top down. A module may import from its own layer and from those below it.
 LAYERS = (
     {"cli", "provider_info", "plugin", "web", "testing", "emulator"},
-    {"configuration", "dag_factory", "dag_run", "operators", "hooks", "timetable", "rehearsal"},
+    {"clearing", "configuration", "dag_factory", "dag_run", "operators", "hooks", "timetable", "rehearsal"},
     {"runs"},
     {"authoring"},
     {"firestore"},

@@ -5,11 +5,12 @@ Each option can be set by environment too: `AIRFLOW__FIRESTORE_MIGRATIONS__MIGRA
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
 
-from firestore_migrations.authoring.discovery import discover
+from firestore_migrations.authoring.discovery import Discovered, discover
 from firestore_migrations.authoring.migration import Migration
 from firestore_migrations.errors import ConfigurationError, UnknownVersion
 from firestore_migrations.runs.price import Prices
@@ -50,8 +51,8 @@ def migrations_folder() -> Path:
     return Path(conf.get("core", "dags_folder")).parent / "migrations"
 
 
-def migration(version: str) -> tuple[Migration, tuple[str, ...]]:
-    """A migration of the folder, and every version that the folder knows, those of broken files too.
+def migration(version: str) -> tuple[Migration, Discovered]:
+    """A migration of the folder, ready to run, and everything in the folder.
 
     Raises:
         AuthoringError: its file cannot be used.
@@ -63,7 +64,8 @@ def migration(version: str) -> tuple[Migration, tuple[str, ...]]:
             raise error
     for found in discovered.migrations:
         if found.version == version:
-            return found, discovered.versions
+            found.refuse_bad_filters()
+            return found, discovered
     raise UnknownVersion(
         f"There is no {version} in {migrations_folder()}.", "List what there is with `firestore-migrations status`."
     )
@@ -116,8 +118,12 @@ def _get(name: str) -> str:
 def _number(name: str) -> float:
     text = _get(name)
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
+        number = -1
+    if not 0 <= number < math.inf:
         raise ConfigurationError(
-            f"[{SECTION}] {name} is not a number: {text!r}.", f"Set AIRFLOW__{SECTION}__{name}".upper() + " to one."
-        ) from None
+            f"[{SECTION}] {name} is not a number of dollars: {text!r}.",
+            f"Set AIRFLOW__{SECTION}__{name}".upper() + " to one.",
+        )
+    return number

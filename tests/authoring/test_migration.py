@@ -88,7 +88,7 @@ def generator(user: Any, db: Any) -> Any:
 
 @pytest.mark.parametrize(
     "function",
-    [asynchronous, generator, script(transform), functools.partial(transform), int, None],
+    [asynchronous, generator, each_document("users")(transform), functools.partial(transform), int, None],
     ids=["async", "generator", "step", "partial", "class", "None"],
 )
 @pytest.mark.parametrize(

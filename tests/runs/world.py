@@ -140,6 +140,7 @@ class World:
         run_id: str = "",
         now: datetime | None = None,
         known: tuple[str, ...] = (),
+        checksums: Mapping[str, str] | None = None,
         **options: Any,
     ) -> Life:
         """A run that has done nothing yet; `options` are those of a DAG run."""
@@ -153,6 +154,7 @@ class World:
                 target,
                 Options(**options),
                 known=known,
+                checksums=checksums or {},
                 dag_id=migration.dag_id,
                 triggered_by="ada",
                 now=now,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from firestore_migrations.authoring.drafts import Base, Drafts
     from firestore_migrations.firestore.document import Document
 
+_DEEPEST = 20
+
 
 class Skipped(BaseException):
     """Leaves a transform: the document stays as it is. Not an Exception, so that no author's `except` swallows it."""
@@ -184,7 +186,13 @@ def copied(data: Any, path: Any) -> dict[str, Any]:
     return {name: _copy(value) for name, value in data.items()}
 
 
-def _copy(value: Any) -> Any:
+def _copy(value: Any, depth: int = 0) -> Any:
+    """The value with its maps and arrays copied, as far down as Firestore takes them: a map may lie in itself."""
+    if depth > _DEEPEST:
+        raise DocumentError(
+            "A value in the data lies in itself, or in more than 20 maps and arrays, all that Firestore holds.",
+            "Move the inner part to a document of its own.",
+        )
     if isinstance(value, Mapping):
-        return {name: _copy(item) for name, item in value.items()}
-    return [_copy(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {name: _copy(item, depth + 1) for name, item in value.items()}
+    return [_copy(item, depth + 1) for item in value] if isinstance(value, (list, tuple)) else value

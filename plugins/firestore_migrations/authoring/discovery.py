@@ -60,7 +60,8 @@ def discover(folder: Path) -> Discovered:
 def find(folder: Path) -> list[Path]:
     """The files that claim to be migrations, in version order; those with a bad name come last.
 
-    That is every `*.py` of the folder itself but those whose name starts with `_` or `.`. Reads no file.
+    That is every `*.py` of the folder itself, whatever it is, but those whose name starts with `_` or `.`. Reads no
+    file.
 
     Raises:
         ConfigurationError: there is no such folder.
@@ -71,7 +72,7 @@ def find(folder: Path) -> list[Path]:
             'Configure the right folder, or start it: `firestore-migrations new "add user stats"`.',
             folder=str(folder),
         )
-    claiming = [path for path in folder.glob("*.py") if path.name[0] not in "_." and not path.is_dir()]
+    claiming = [path for path in folder.glob("*.py") if path.name[0] not in "_."]
     return sorted(claiming, key=lambda path: (version_number(path) is None, version_number(path) or 0, path.name))
 
 

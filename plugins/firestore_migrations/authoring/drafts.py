@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -18,12 +17,11 @@ from firestore_migrations.firestore import wire
 from firestore_migrations.firestore.change import Change, change_of
 from firestore_migrations.firestore.codec import Codec
 from firestore_migrations.firestore.document import Document
+from firestore_migrations.firestore.impossible import fault_of_id
 from firestore_migrations.firestore.point_in_time import PointInTime
 from firestore_migrations.firestore.scope import AUDIT_COLLECTION
 
 Recorded = Callable[[Document], None]
-_RESERVED = re.compile("__.+__", re.DOTALL)
-_NUMERIC = re.compile("__id(0|-?[1-9][0-9]*)__")
 _REMEMBERED_DOCUMENTS = 20_000
 _REMEMBERED_BYTES = 64 * 1024 * 1024
 
@@ -253,10 +251,9 @@ def checked_path(path: Any, codec: Codec) -> str:
             "A path has an even number of segments, like 'users/abc'.",
         )
     for segment in segments:
-        if segment in {".", ".."} or (_RESERVED.fullmatch(segment) and not _NUMERIC.fullmatch(segment)):
-            raise DocumentError(f"{path!r} has the reserved id {segment!r}.", "Choose another id.")
-        if len(segment.encode()) > 1500:
-            raise DocumentError("A document id is longer than 1,500 bytes.", "Shorten it.")
+        fault = fault_of_id(segment)
+        if fault:
+            raise DocumentError(f"A document below {segments[0][:100]!r} cannot be: {fault}.", "Choose another id.")
     if segments[0] == AUDIT_COLLECTION:
         raise DocumentError(f"{path!r} belongs to the audit trail; a migration cannot change it.", "Leave it alone.")
     return path

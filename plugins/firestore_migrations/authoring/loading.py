@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import errno
 import importlib.util
 import re
+import stat
 import sys
 import threading
 import tokenize
@@ -21,6 +23,7 @@ NOT_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError)
 """What `ast.parse` and decoding raise on text that is not Python, over all supported Pythons."""
 
 _PACKAGE = "firestore_migrations_files"
+_MOST_BYTES = 1024 * 1024  # the source goes into the DAG's page, and is parsed every few seconds
 _importing = threading.RLock()  # web workers list the folder in threads, and `sys.modules` is one for all
 
 
@@ -71,7 +74,16 @@ def version_number(path: Path) -> int | None:
 
 
 def read_source(path: Path) -> str:
-    """The text of a Python file in its declared encoding, whatever ends its lines."""
+    """The text of a Python file in its declared encoding, whatever ends its lines.
+
+    Raises:
+        OSError: it cannot be read, or it is nothing to read: a folder, a pipe, a device, a text too large to be source.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is not a file")
+    if found.st_size > _MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it is larger than {_MOST_BYTES:,} bytes")
     with tokenize.open(path) as file:
         return file.read()
 
@@ -85,7 +97,7 @@ def _compile(path: Path) -> tuple[str, ast.Module, CodeType]:
     except OSError as error:
         raise CannotLoad(
             f"{path} cannot be read: {error.strerror or type(error).__name__}.",
-            "Make it a file that Airflow's user may read.",
+            "Make it a plain file of at most 1 MiB that Airflow's user may read.",
             **facts_of(path),
         ) from error
     except NOT_PYTHON as error:
@@ -110,7 +122,7 @@ def _execute(path: Path, code: CodeType) -> ModuleType:
         sys.modules[name] = module  # dataclasses and type hints look their module up there
         try:
             exec(code, module.__dict__)  # noqa: S102 - it is what a migration is for
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit, GeneratorExit) as error:
             if before is None:
                 sys.modules.pop(name, None)
             else:

@@ -12,6 +12,7 @@ from firestore_migrations.errors import BadStep, NoStep
 from firestore_migrations.firestore.scope import Scope
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+_OF_DOCUMENT, _OF_SCRIPT = ("document", "db"), ("db",)
 
 
 class Step:
@@ -53,13 +54,18 @@ class Step:
         """Register the reverse transform, for documents that were changed since the run."""
         if self.reverse is not None:
             raise BadStep(f"Step {self.name!r} has two @{self.name}.down functions.", "Keep one.")
-        self.reverse = _checked(function)
+        self.reverse = _checked(function, self._parameters)
         return function
 
     def verify(self, function: Function) -> Function:
         """Register a check: it gets what the transform gets, after apply, and raises where it is wrong."""
-        self.checks.append(_checked(function))
+        self.checks.append(_checked(function, self._parameters))
         return function
+
+    @property
+    def _parameters(self) -> tuple[str, ...]:
+        """What its functions are called with."""
+        return _OF_SCRIPT if self.is_script else _OF_DOCUMENT
 
 
 def each_document(
@@ -95,11 +101,14 @@ def each_document(
         )
     if not isinstance(collection, str) or not collection:
         raise BadStep(f"each_document takes a collection's path, not {type(collection).__name__}.", 'Like "users".')
-    if window is not None and (not isinstance(window, str) or not window):
-        raise BadStep(f"window names a timestamp field, not {type(window).__name__}.", 'Like window="createdAt".')
+    if window is not None and not _names_a_field(window):
+        raise BadStep(f"window names a timestamp field, which {window!r} does not.", 'Like window="createdAt".')
+    for name, value in (("group", group), ("idempotent", idempotent)):
+        if not isinstance(value, bool):
+            raise BadStep(f"{name} is True or False, not {value!r}.", f"Write {name}=True, or leave it out.")
     conditions = (where,) if _is_one_condition(where) else tuple(where)
     scope = Scope(collection, group=group, where=conditions, window=window)
-    return lambda function: Step(_checked(function), scope, idempotent=idempotent)
+    return lambda function: Step(_checked(function, _OF_DOCUMENT), scope, idempotent=idempotent)
 
 
 def script(function: Callable[..., Any]) -> Step:
@@ -108,22 +117,34 @@ def script(function: Callable[..., Any]) -> Step:
     It reads and records through `db` as it would through the official client.
     Like every step it only records: the plan writes.
     """
-    return Step(_checked(function), None)
+    return Step(_checked(function, _OF_SCRIPT), None)
 
 
 def _is_one_condition(where: Any) -> bool:
     return not isinstance(where, Iterable) or (isinstance(where, tuple) and isinstance(next(iter(where), None), str))
 
 
-def _checked(function: Any) -> Callable[..., Any]:
-    """A function that runs when it is called: a coroutine or a generator would silently change nothing."""
+def _names_a_field(path: Any) -> bool:
+    return isinstance(path, str) and (all(path.split(".")) or "`" in path)
+
+
+def _checked(function: Any, parameters: tuple[str, ...]) -> Callable[..., Any]:
+    """A function that runs when it is called so: a coroutine or a generator would silently change nothing."""
     if not inspect.isfunction(function):
         raise BadStep(f"A step is a function, not {function!r}.", "Decorate a plain `def up(...)` once.")
-    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+    name = function.__name__
+    kinds = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    if any(is_kind(function) for is_kind in kinds):
         raise BadStep(
-            f"Calling {function.__name__!r} runs none of its body: it is `async def`, or has a `yield`.",
-            "Write a plain function.",
+            f"Calling {name!r} runs none of its body: it is `async def`, or has a `yield`.", "Write a plain function."
         )
+    try:
+        inspect.signature(function, follow_wrapped=False).bind(*parameters)
+    except TypeError:
+        wanted = ", ".join(parameters)
+        raise BadStep(
+            f"{name!r} is called with ({wanted}), which its parameters do not take.", f"Write `def {name}({wanted})`."
+        ) from None
     return function
 
 
@@ -158,6 +179,29 @@ class Migration:
     def is_idempotent(self) -> bool:
         """Whether every step may run on its own result."""
         return all(step.idempotent for step in self.steps)
+
+    def refuse_bad_filters(self) -> None:
+        """Look at every step's `where`. It loads the official client, so it is never called while a DAG is parsed.
+
+        Raises:
+            BadStep: naming file, step and condition.
+        """
+        for step in self.steps:
+            if step.scope is None or not step.scope.where:
+                continue
+            from firestore_migrations.firestore.filters import conditions
+
+            try:
+                conditions(step.scope.where)
+            except BadStep as error:
+                line = step.transform.__code__.co_firstlineno
+                raise BadStep(
+                    f"{self.path}, line {line}: step {step.name!r}: {error.what}",
+                    error.next_step,
+                    file=str(self.path),
+                    version=self.version,
+                    line=line,
+                ) from error
 
     def step(self, name: str) -> Step:
         """The step of that name.

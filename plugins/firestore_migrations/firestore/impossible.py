@@ -6,8 +6,9 @@ import re
 from functools import lru_cache
 from typing import Any
 
-_MAX_KEY_BYTES = 1500
+_MAX_KEY_BYTES = _MAX_ID_BYTES = 1500
 _RESERVED = re.compile("__.+__", re.DOTALL)
+_NUMERIC_ID = re.compile("__id(0|-?[1-9][0-9]*)__")
 _SIMPLE_NAME = re.compile("[A-Za-z_][A-Za-z_0-9]*")
 
 
@@ -63,6 +64,17 @@ def fault_of_key(key: Any) -> tuple[str, str] | None:
     except UnicodeEncodeError:
         return "a key has a lone surrogate, which is not Unicode text", "Rename it."
     return ("a key is longer than 1500 bytes", "Shorten it.") if size > _MAX_KEY_BYTES else None
+
+
+def fault_of_id(segment: str) -> str:
+    """What is wrong with the id of a document or a collection; empty where nothing is."""
+    if segment in {".", ".."} or (_RESERVED.fullmatch(segment) and not _NUMERIC_ID.fullmatch(segment)):
+        return f"the id {segment[:100]!r} is reserved"
+    try:
+        size = len(segment.encode())
+    except UnicodeEncodeError:
+        return "an id has a lone surrogate, which is not Unicode text"
+    return "an id is longer than 1,500 bytes" if size > _MAX_ID_BYTES else ""
 
 
 def as_written(key: str) -> str:

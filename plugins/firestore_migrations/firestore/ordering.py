@@ -10,7 +10,7 @@ from typing import Any
 from firestore_migrations.firestore.values import is_vector
 
 _NULL, _BOOL, _NAN, _NUMBER, _TIME, _STRING, _BYTES, _REFERENCE, _POINT, _ARRAY, _VECTOR, _MAP = range(12)
-_NUMERIC_ID = re.compile(r"__id(-?\d+)__")
+_NUMERIC_ID = re.compile("__id-?[0-9]+__")
 _DATABASE_SEGMENTS = 5  # projects/{project}/databases/{database}/documents
 
 
@@ -42,9 +42,13 @@ def name_key(relative_path: str) -> Any:
     return tuple(map(_segment_key, relative_path.split("/")))
 
 
+def is_numeric(segment: str) -> bool:
+    """Whether the id of a document is a number to Firestore, like `__id7__`."""
+    return segment.startswith("__id") and _NUMERIC_ID.fullmatch(segment) is not None
+
+
 def _segment_key(segment: str) -> tuple[int, Any]:
-    numeric = _NUMERIC_ID.fullmatch(segment) if segment.startswith("__id") else None
-    return (0, int(numeric[1])) if numeric else (1, segment)
+    return (0, int(segment[4:-2])) if is_numeric(segment) else (1, segment)
 
 
 def _double_key(value: Any) -> Any:

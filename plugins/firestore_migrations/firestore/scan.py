@@ -20,8 +20,10 @@ from typing import Any
 
 import grpc
 
+from firestore_migrations.errors import ConfigurationError
 from firestore_migrations.firestore import filters, wire
 from firestore_migrations.firestore.connection import Reader, is_transient, patiently, translated
+from firestore_migrations.firestore.ordering import name_key
 from firestore_migrations.firestore.scope import Scope
 
 _STREAM_TIMEOUT = 300.0
@@ -39,8 +41,14 @@ class KeyRange:
 ALL = KeyRange()
 
 
-def scan(
-    reader: Reader, scope: Scope, read_time: int, keys: KeyRange = ALL, *, names_only: bool = False
+def scan(  # noqa: PLR0913 -- the clock is passed in
+    reader: Reader,
+    scope: Scope,
+    read_time: int,
+    keys: KeyRange = ALL,
+    *,
+    names_only: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[wire.Stored]:
     """Yield every document of the scope in the range, as it was at the read time, in the order of names.
 
@@ -50,9 +58,11 @@ def scan(
         read_time: microseconds since 1970.
         keys: the range of names.
         names_only: read no fields; a document then costs little, and its times are still there.
+        sleep: waits for some seconds before a stream that broke is asked for again.
 
     Raises:
         Unavailable: the server cut the stream a dozen times in a row without sending anything.
+        ConfigurationError: it refused, or keeps no data of so long ago any more.
     """
     conditions = filters.conditions(scope.where)
     local = [condition for condition in conditions if condition.op != "=="]
@@ -61,7 +71,7 @@ def scan(
         query.select.fields.add(field_path="__name__")
     parent = f"{reader.address.name}/documents" + (f"/{scope.parent}" if scope.parent else "")
     narrow = scope.group or scope.has_wildcard
-    for stored in run_query(reader, parent, query, read_time, keys):
+    for stored in run_query(reader, parent, query, read_time, keys, sleep):
         if narrow and not scope.contains(stored.path):
             continue
         if local:
@@ -118,12 +128,26 @@ def run_query(  # noqa: PLR0913 -- the clock is passed in
         except grpc.RpcError as error:
             fruitless += 1
             if not is_transient(error) or fruitless > _FRUITLESS_ATTEMPTS:
-                raise translated(error, "send the documents of a scope") from error
+                raise _refusal(error, read_time) from error
             sleep(min(5.0, 0.1 * 2**fruitless))
             if last:
                 _set_cursor(request.structured_query.start_at, last, before=False)
         else:
             return
+
+
+def _refusal(error: grpc.RpcError, read_time: int) -> Exception:
+    """Our error for a scan that cannot go on; the one refusal that waiting makes worse says what it is."""
+    if error.code() != grpc.StatusCode.FAILED_PRECONDITION:
+        return translated(error, "send the documents of a scope")
+    at = wire.timestamp(read_time).ToJsonString()
+    return ConfigurationError(
+        f"Firestore cannot send the documents of a scope as they were at {at}: FAILED_PRECONDITION.",
+        "It keeps one hour of the past, or seven days with point-in-time recovery: enable that where backups take "
+        "longer, then trigger a new run. Where the time is not the reason, the scope's filters need an index.",
+        code="FAILED_PRECONDITION",
+        read_time=read_time,
+    )
 
 
 def run_any_query(reader: Reader, parent: str, query: Any, read_time: int) -> list[wire.Stored]:
@@ -165,19 +189,24 @@ def _partition(reader: Reader, scope: Scope, shards: int, read_time: int) -> lis
     )
     cuts: list[str] = []
     while True:
-        try:
-            answer = reader.unary("PartitionQuery", request, wire.PartitionQueryResponse, timeout=60)
-        except grpc.RpcError as error:
-            if error.code() == grpc.StatusCode.UNIMPLEMENTED:
-                return None
-            raise translated(error, "split a scope") from error
+        answer = patiently(lambda: _page_of_cuts(reader, request), "split a scope")
+        if answer is None:
+            return None
         cuts += [reader.path(cursor.values[0].reference_value) for cursor in answer.partitions]
         if not answer.next_page_token:
             break
         request.page_token = answer.next_page_token
-    from firestore_migrations.firestore.ordering import name_key
-
     return sorted((cut for cut in cuts if scope.contains(cut)), key=name_key)
+
+
+def _page_of_cuts(reader: Reader, request: Any) -> Any | None:
+    """One page of the server's cuts; None where it knows no such method, as the emulator."""
+    try:
+        return reader.unary("PartitionQuery", request, wire.PartitionQueryResponse, timeout=60)
+    except grpc.RpcError as error:
+        if error.code() == grpc.StatusCode.UNIMPLEMENTED:
+            return None
+        raise
 
 
 def _stored(reader: Reader, document: Any) -> wire.Stored:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from firestore_migrations.errors import BadStep
+from firestore_migrations.firestore.impossible import fault_of_id
 
 _WILDCARD = re.compile(r"\{[^{}/]*\}")
 AUDIT_COLLECTION = "_migrations"
@@ -51,6 +52,10 @@ class Scope:
                 f"{self.collection!r} has a wildcard in place of a collection id.",
                 "A wildcard stands for a parent document, like 'users/{uid}/invoices'.",
             )
+        for segment in segments:
+            fault = fault_of_id(segment)
+            if fault:
+                raise BadStep(f"{self.collection[:100]!r} is not a collection: {fault}.", "Choose another collection.")
         if segments[0] == AUDIT_COLLECTION:
             raise BadStep(
                 f"{AUDIT_COLLECTION!r} is the audit trail; a migration cannot change it.",

@@ -17,7 +17,12 @@ from firestore_migrations.firestore.connection import Address
 from firestore_migrations.runs.run import NONE, SHAPES, VALUES, Target
 
 ENVIRONMENTS = ("development", "staging", "production")
-_HOST = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
+_HOST = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
+_PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]*")  # it is also a folder of the storage; the emulator takes any
+_DATABASE = re.compile(r"\(default\)|[a-z0-9][a-z0-9-]{0,62}")
+_ACCOUNT = re.compile(r"[^@\s,]+@[^@\s,]+")
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://.+|/.*", re.DOTALL)
+_MALFORMED = (AttributeError, LookupError, TypeError, ValueError)  # what Google's code raises on keys of odd shapes
 _EXAMPLE = (
     "airflow connections add {0} --conn-type firestore --conn-extra "
     '\'{{"project": "my-project", "environment": "staging"}}\''
@@ -54,6 +59,12 @@ class FirestoreHook(GoogleBaseHook):
                 f"Add it: {_EXAMPLE.format(target)}",
                 target=target,
             ) from error
+        if not isinstance(self.extras, dict):
+            raise ConfigurationError(
+                f"The extra of connection {target!r} is not a JSON object.",
+                f"Add it again: {_EXAMPLE.format(target)}",
+                target=target,
+            )
 
     def target(self) -> Target:
         """The target that the connection describes.
@@ -90,9 +101,10 @@ class FirestoreHook(GoogleBaseHook):
 
         try:
             credentials, project = super().get_credentials_and_project_id()
-        except (GoogleAuthError, AirflowException, OSError, LookupError, TypeError, ValueError) as error:
+        except (*_MALFORMED, GoogleAuthError, AirflowException, OSError) as error:
+            reason = "they are malformed" if isinstance(error, _MALFORMED) else type(error).__name__
             raise ConfigurationError(
-                f"Connection {self.target_id!r} leads to no usable Google credentials: {type(error).__name__}.",
+                f"Connection {self.target_id!r} leads to no usable Google credentials: {reason}.",
                 "Put key_path, keyfile_dict or impersonation_chain into its extra, or give Airflow application default "
                 "credentials; for an emulator, put emulator_host into it.",
                 target=self.target_id,
@@ -107,16 +119,20 @@ class FirestoreHook(GoogleBaseHook):
                 'Put {"project": "my-project"} into its extra.',
                 target=self.target_id,
             )
-        if emulator and not _HOST.fullmatch(str(emulator)):
-            raise ConfigurationError(
-                f"The emulator's host of connection {self.target_id!r} is not host:port: {emulator!r}.",
-                "Write emulator_host, or FIRESTORE_EMULATOR_HOST, like 127.0.0.1:8080.",
-                target=self.target_id,
-            )
-        chain = self._field("planner_impersonation_chain")
+        database = self._field("database") or "(default)"
+        for name, value, pattern in (("project", project, _PROJECT), ("database", database, _DATABASE)):
+            if not pattern.fullmatch(str(value)):
+                raise ConfigurationError(
+                    f"{name} of connection {self.target_id!r} is no id of a {name}: {value!r}.",
+                    f"Write the {name}'s id alone, as the Google Cloud console shows it.",
+                    target=self.target_id,
+                )
+        self._refuse_bad_host(emulator)
+        self._accounts("impersonation_chain")
+        chain = self._accounts("planner_impersonation_chain")
         return Address(
             project=str(project),
-            database=self._field("database") or "(default)",
+            database=str(database),
             emulator_host=emulator,
             credentials=self.get_credentials,
             reading_credentials=self._reading_credentials(chain) if chain else None,
@@ -128,15 +144,35 @@ class FirestoreHook(GoogleBaseHook):
         except ConfigurationError:
             return None  # that there is no project is what a person has to mend first
 
-    def _reading_credentials(self, chain: str | list[str]) -> Any:
-        names = [name.strip() for name in (chain.split(",") if isinstance(chain, str) else chain)]
-        return lambda: FirestoreHook(self.target_id, impersonation_chain=names).get_credentials()
+    def _refuse_bad_host(self, emulator: Any) -> None:
+        match = _HOST.fullmatch(str(emulator)) if emulator else None
+        if emulator and not (match and 0 < int(match[2]) < 2**16):
+            raise ConfigurationError(
+                f"The emulator's host of connection {self.target_id!r} is not host:port: {emulator!r}.",
+                "Write emulator_host, or FIRESTORE_EMULATOR_HOST, like 127.0.0.1:8080.",
+                target=self.target_id,
+            )
+
+    def _accounts(self, name: str) -> list[str]:
+        """The service accounts that a field names, in order; none where it is empty."""
+        chain = self._field(name) or []
+        names = chain.split(",") if isinstance(chain, str) else chain
+        if not isinstance(names, list) or not all(_ACCOUNT.fullmatch(str(account).strip()) for account in names):
+            raise ConfigurationError(
+                f"{name} of connection {self.target_id!r} does not name service accounts.",
+                'Write {"' + name + '": ["runner@my-project.iam.gserviceaccount.com"]} into its extra.',
+                target=self.target_id,
+            )
+        return [account.strip() for account in names]
+
+    def _reading_credentials(self, chain: list[str]) -> Any:
+        return lambda: FirestoreHook(self.target_id, impersonation_chain=chain).get_credentials()
 
     def _storage(self) -> ObjectStoragePath:
         url = str(self._field("storage") or configuration.storage_url())
         try:
             # A relative path would put production data wherever a worker happens to stand.
-            if "://" in url or url.startswith("/"):
+            if _URL.fullmatch(url):
                 return ObjectStoragePath(url)
             reason = "it is neither a URL nor an absolute path"
         except (ImportError, ValueError) as error:
@@ -152,7 +188,7 @@ class FirestoreHook(GoogleBaseHook):
         if limit is None:
             return 0 if emulator else None
         try:
-            number = float(limit)
+            number = -1 if isinstance(limit, bool) else float(limit)
         except (TypeError, ValueError):
             number = -1
         if number < 0 or not math.isfinite(number):
