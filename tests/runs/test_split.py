@@ -156,3 +156,33 @@ def test_a_commit_that_takes_long_is_pushing_back_too() -> None:
     pressure = Pressure(100)
     pressure.took(12)
     assert (pressure.rows, pressure.reason) == (50, "a commit takes 12 s: commits of 50 documents")
+
+
+def test_a_commit_that_arrives_after_its_run_was_taken_back_is_refused(world: World) -> None:
+    """Its sender was killed long ago; the network held it back."""
+    world.write({f"c/{n}": {"n": n} for n in range(6)})
+    before = world.read()
+    life = world.run(count_up, up_to="review", batch_size=2)
+    (part,) = parts_of(life.folder)
+    applier = pressed(life, world, rows=2)
+    commits: list[list[bytes]] = []
+
+    def hold_back_the_second(writes: Any, timeout: float) -> int:
+        if any(b"count_up" not in write and b"batches/000000002" in write for write in writes):
+            commits.append(list(writes))
+            raise KeyboardInterrupt
+        return Writer.commit(applier._writer, writes, timeout)
+
+    applier._writer.commit = hold_back_the_second  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        applier.send(part)
+    life.perform("finish")
+
+    world.run(count_up, direction="down", run_id="down")
+    with pytest.raises(grpc.RpcError) as refused:
+        world.writer.commit(commits[0], timeout=30)
+
+    assert refused.value.code() == grpc.StatusCode.ALREADY_EXISTS
+    assert world.read() == before
+    sealed = {data["rows"] for data in world.records().values() if data.get("sealed_by") == "down"}
+    assert "000000002-000000003" in sealed

@@ -50,6 +50,7 @@ class BatchRecord(NamedTuple):
         plan: the folder of the plan, where that is residue.
         first_row: of that plan, in the whole run.
         split: the batches that stand in its place; nothing was written then.
+        sealed_by: the run that takes this one back, and lets it commit this batch no more.
         commit_time: in microseconds: the update time of its documents.
     """
 
@@ -69,7 +70,14 @@ class BatchRecord(NamedTuple):
     plan: str = ""
     first_row: int = 0
     split: tuple[str, ...] = ()
+    sealed_by: str = ""
     commit_time: int = 0
+
+    def written(self) -> dict[str, Any]:
+        """The fields of the document that is the record."""
+        always = {"rows": self.rows, "shard": self.shard, "writes": self.writes, "drifted": self.drifted}
+        facts = {name: value for name, value in self._asdict().items() if value and name != "commit_time"}
+        return {**facts, **always}
 
     @classmethod
     def of(cls, rows: str, entry: Entry) -> BatchRecord:
@@ -297,9 +305,7 @@ class Audit:
 
     def batch_record(self, run: Run, record: BatchRecord) -> bytes:
         """The write that goes into a batch's commit, and lets the same batch never be committed again."""
-        always = {"rows": record.rows, "shard": record.shard, "writes": record.writes, "drifted": record.drifted}
-        facts = {name: value for name, value in record._asdict().items() if value and name != "commit_time"}
-        return self._ledger.create(self.batch_path(run, record.rows), {**facts, **always})
+        return self._ledger.create(self.batch_path(run, record.rows), record.written())
 
     def batch_path(self, run: Run, rows: str) -> str:
         """The path of a batch's record."""
