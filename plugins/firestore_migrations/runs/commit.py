@@ -15,6 +15,7 @@ other. So is a document that keeps moving: alone, there is hardly a moment betwe
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections import Counter
@@ -37,6 +38,7 @@ from firestore_migrations.runs.pressure import PUSHED_BACK, Pressure
 from firestore_migrations.runs.replan import Content, Replanner
 from firestore_migrations.runs.run import Run
 
+_LOG = logging.getLogger(__name__)
 _MOST_ATTEMPTS = 30
 _MOST_MOVES = 20
 _MOVES_TOGETHER = 3
@@ -143,6 +145,7 @@ class Committer:
                 content = self._without_the_invalid(content)
             elif is_transient(error):
                 pushes += error.code() in PUSHED_BACK
+                _LOG.info("rows %s: the server answers %s; attempt %d", batch.rows, error.code().name, attempt)
                 _rest(attempt)
             else:
                 raise self._refused(batch, error) from error

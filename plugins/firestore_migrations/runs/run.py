@@ -60,11 +60,12 @@ class Options:
     """What a run was triggered with; every one has a default that is safe.
 
     Attributes:
-        mode: `dry_run` ends after the plan; `apply` goes on. direction: `up`, or `down` to roll back.
-        rollout_percent: how much of the scope, picked by a hash of the path. shards: into how many ranges of names
-        a scope is cut, each a task of its own; 1 to 1,000. batch_size: documents in one atomic commit, at most; 1
-        to 500. The audit record is one write more, so a commit of
-            500 takes 499 documents.
+        mode: `dry_run` ends after the plan; `apply` goes on.
+        direction: `up`, or `down` to roll back.
+        rollout_percent: how much of the scope, picked by a hash of the path.
+        shards: into how many ranges of names a scope is cut, each a task of its own; 1 to 1,000.
+        batch_size: documents in one atomic commit, at most; 1 to 500. The audit record is one write more, so a commit
+            of 500 takes 499 documents.
         max_writes_per_second: over all shards together; None for the target's own limit.
         max_failures: failing documents that are tolerated: a count, or a share of the scanned ones like `1%`.
         budget: US dollars that the run may cost; None for any.
@@ -99,12 +100,18 @@ class Options:
             "shards": not 1 <= self.shards <= 1000 and "is from 1 to 1000",
             "batch_size": not 1 <= self.batch_size <= 500 and "is from 1 to 500",
             "sample": not 0 <= self.sample <= 1000 and "is from 0 to 1000",
+            "redrive": self._fault_of_redrive(),
             "undo": self._fault_of_undo(),
         }
         for name, problem in problems.items():
             if problem:
                 raise self._refusal(name, problem)
         self.allowed_failures(0)
+
+    def _fault_of_redrive(self) -> str:
+        if not isinstance(self.redrive, bool):
+            return "is true or false"
+        return "is for a run up" if self.redrive and self.direction == DOWN else ""
 
     def _fault_of_undo(self) -> str:
         if not isinstance(self.undo, str):
