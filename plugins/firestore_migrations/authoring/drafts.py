@@ -250,8 +250,8 @@ def checked_path(path: Any, codec: Codec) -> str:
             f"A text of {len(segments)} segments is not the path of a document.",
             "A path has an even number of segments, like 'users/abc'.",
         )
-    for segment in segments:
-        fault = fault_of_id(segment)
+    for index, segment in enumerate(segments):
+        fault = fault_of_id(segment, is_collection=index % 2 == 0)
         if fault:
             raise DocumentError(f"A document below {segments[0][:100]!r} cannot be: {fault}.", "Choose another id.")
     if segments[0] == AUDIT_COLLECTION:

@@ -8,7 +8,7 @@ from typing import Any
 
 _MAX_KEY_BYTES = _MAX_ID_BYTES = 1500
 _RESERVED = re.compile("__.+__", re.DOTALL)
-_NUMERIC_ID = re.compile("__id(0|-?[1-9][0-9]*)__")
+_NUMERIC_ID = re.compile("__id(-?[1-9][0-9]{0,18})__")
 _SIMPLE_NAME = re.compile("[A-Za-z_][A-Za-z_0-9]*")
 
 
@@ -66,9 +66,11 @@ def fault_of_key(key: Any) -> tuple[str, str] | None:
     return ("a key is longer than 1500 bytes", "Shorten it.") if size > _MAX_KEY_BYTES else None
 
 
-def fault_of_id(segment: str) -> str:
+def fault_of_id(segment: str, *, is_collection: bool = False) -> str:
     """What is wrong with the id of a document or a collection; empty where nothing is."""
-    if segment in {".", ".."} or (_RESERVED.fullmatch(segment) and not _NUMERIC_ID.fullmatch(segment)):
+    numeric = None if is_collection else _NUMERIC_ID.fullmatch(segment)
+    is_number = numeric is not None and -(2**63) <= int(numeric[1]) < 2**63
+    if segment in {".", ".."} or (_RESERVED.fullmatch(segment) and not is_number):
         return f"the id {segment[:100]!r} is reserved"
     try:
         size = len(segment.encode())

@@ -52,8 +52,8 @@ class Scope:
                 f"{self.collection!r} has a wildcard in place of a collection id.",
                 "A wildcard stands for a parent document, like 'users/{uid}/invoices'.",
             )
-        for segment in segments:
-            fault = fault_of_id(segment)
+        for index, segment in enumerate(segments):
+            fault = fault_of_id(segment, is_collection=index % 2 == 0)
             if fault:
                 raise BadStep(f"{self.collection[:100]!r} is not a collection: {fault}.", "Choose another collection.")
         if segments[0] == AUDIT_COLLECTION:

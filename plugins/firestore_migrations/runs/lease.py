@@ -54,10 +54,13 @@ class Lease:
         self._renewing = threading.Lock()
         self.fence = 0
 
-    def acquire(self) -> None:
+    def acquire(self, *, anew: bool = False) -> None:
         """Take the lease, or go on holding it; safe to repeat. A paused run may hold it.
 
         A run whose lease ran out and is taken over here is recorded as failed, in the same commit.
+
+        Args:
+            anew: let the fence grow though the lease is this run's: its workers of before commit nothing more.
 
         Raises:
             LeaseHeld: another run holds it, or it was taken away a moment ago.
@@ -74,7 +77,7 @@ class Lease:
             claim = {
                 "holder": self._holder,
                 "run": self._run_path,
-                "fence": data["fence"] if is_ours else data["fence"] + 1,
+                "fence": data["fence"] if is_ours and not anew else data["fence"] + 1,
                 "since": data.get("since", instant(now)) if is_ours else instant(now),
                 "expires_at": instant(now + SECONDS * 1_000_000),
                 "remark": "",

@@ -76,7 +76,7 @@ class Planner:
         self._now = now
         self._stamp = wire.Value(timestamp_value=now).timestamp_value
         self._conditions = filters.conditions(step.scope.where) if step.scope else ()
-        self._planned_elsewhere: set[int] = set()
+        self._planned_elsewhere: dict[int, int] = {}  # hashes: of the path, of what is left there
 
     def plan(self, documents: Sequence[Stored]) -> Planned:
         """Run the step on each document and collect what it would write.
@@ -96,7 +96,8 @@ class Planner:
             kept = [row for row in rows if row is not None]
             planned.rows += kept
             planned.unchanged += not kept
-        self._planned_elsewhere.update(hash(row.path) for row in planned.rows if row.path != row.source)
+        others = [row.path for row in planned.rows if row.path != row.source]
+        self._planned_elsewhere.update({hash(path): _hash_of(planned.after[path]) for path in others})
         return planned
 
     def matches(self, stored: Stored) -> bool:
@@ -240,8 +241,9 @@ class Planner:
         if path != call.stored.path:
             if_missing = call.drafts.is_only_created(path)
             if hash(path) in self._planned_elsewhere or path in planned.after:
-                is_same = path in planned.after and planned.after[path] == change.after
-                if if_missing or is_same:
+                elsewhere = self._planned_elsewhere.get(hash(path))
+                same = _hash_of(planned.after[path]) if path in planned.after else elsewhere
+                if if_missing or same == _hash_of(change.after):
                     return None
                 raise WrittenTwice(
                     f"Step {self._step.name!r} writes {path} for two documents, the second of them {call.stored.path}.",
@@ -275,6 +277,10 @@ class Planner:
         """A refused write and a dead server are no document's failure."""
         if isinstance(error, (WriteRefused, Unavailable)):
             raise error
+
+
+def _hash_of(document: Any) -> int:
+    return hash(None if document is None else document.SerializeToString(deterministic=True))
 
 
 def row_of(  # noqa: PLR0913 -- a row is all of it

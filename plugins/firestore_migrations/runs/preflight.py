@@ -72,7 +72,7 @@ def preflight(run: Run) -> list[dict[str, Any]]:
         lease = Lease(ledger, run.holder, run.path)
         try:
             check_gates(run, audit)
-            lease.acquire()
+            lease.acquire(anew=True)  # a task that was cleared while it worked must not write from an old plan
             check_gates(run, audit)  # what another run did until it gave the lease back counts too
             course = find_course(run)
             is_new = course is None
