@@ -27,7 +27,7 @@ def stored(fields: Data) -> Fields | None:
 
 
 def merged(before: Data, after: Data, present: Data) -> tuple[Data, tuple[tuple[str, ...], ...]]:
-    fields, conflicts = merge(stored(before), stored(after), stored(present))
+    fields, conflicts, _ = merge(stored(before), stored(after), stored(present))
     return None if fields is None else {name: decode(fields[name], str) for name in fields}, conflicts
 
 
@@ -78,11 +78,20 @@ def test_what_becomes_of_a_document(
     assert merged(before, after, present) == (result, conflicts)
 
 
+def test_it_tells_what_others_had_put_back_already() -> None:
+    before, after = {"n": 1, "m": {"a": 1}, "k": 1}, {"n": 2, "m": {"a": 2}, "k": 2}
+
+    merge_of_fields = merge(stored(before), stored(after), stored({**after, "n": 1, "m": {"a": 1, "b": 1}}))
+
+    assert (merge_of_fields.conflicts, merge_of_fields.reverted) == ((), (("m", "a"), ("n",)))
+    assert merge(None, stored(after), None) == (None, (), ((),))
+
+
 @given(data, data)
 def test_untouched_it_goes_back_byte_for_byte_and_unchanged_it_stays(one: Data, other: Data) -> None:
     before, after = stored(one), stored(other)
     assert merge(before, after, after).fields is before
-    fields, conflicts = merge(after, after, before)
+    fields, conflicts, _ = merge(after, after, before)
     assert (fields is None) == (before is None)
     assert conflicts == ()
     assert fields is None or before is None or canonical(fields) == canonical(before) or same(fields, before)

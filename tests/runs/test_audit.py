@@ -23,6 +23,7 @@ RUN_FIELDS = {
     "triggered_by": str,
     "approved_by": type(None),
     "checksum": str,
+    "rollout_percent": int,
     "plan_digest": str,
     "snapshot_uri": str,
     "plan_uri": str,

@@ -239,10 +239,10 @@ def writing(folder: Path, letter: str, size: int = 300_000) -> Iterator[subproce
 
 
 def test_a_writer_that_is_killed_leaves_no_partial_file(tmp_path: Path) -> None:
-    """Forty kills, wherever they hit; what the killed ones leave has no name of ours, and goes within the hour."""
+    """Twenty kills, wherever they hit; what the killed ones leave has no name of ours, and goes within the hour."""
     whole, left = {b"a" * 300_000, b"b" * 300_000}, 0
     chance = random.Random(4711)
-    for _ in range(20):
+    for _ in range(10):
         with writing(tmp_path, "a"), writing(tmp_path, "b"):
             time.sleep(chance.uniform(0, 0.05))  # the kill comes at any point of a write
         if (tmp_path / "data").exists():

@@ -11,6 +11,7 @@ from firestore_migrations import Database, Document, each_document
 from firestore_migrations.authoring.migration import Step
 from firestore_migrations.firestore import wire
 from firestore_migrations.firestore.values import canonical, is_vector
+from tests.firestore.any_path import AWKWARD
 from tests.runs.extremes import KEYS, a_map, extremes
 from tests.runs.world import World
 
@@ -174,3 +175,29 @@ def test_a_second_run_finds_nothing_to_change(world: World) -> None:
     times = world.update_times()
     world.run(copy)
     assert world.update_times() == times
+
+
+@each_document("c", group=True)
+def count(document: Document, db: Database) -> None:
+    document["done"] = True
+    db.set(f"{document.path}/below/it", {"path": document.path})
+
+
+def test_documents_of_every_id_go_through_a_whole_life(world: World) -> None:
+    """At the top, below missing documents, and below each other; in shards that the server's order cuts."""
+    forms = ("c/{}", "gone/{}/c/a", "c/a/c/{}", "a/b/d/__id7__/c/{}")
+    world.write({form.format(name): {"n": 1} for form in forms for name in AWKWARD})
+    before = world.read()
+
+    up = world.run(count, shards=7, batch_size=10)
+    after = world.data()
+    assert {path for path, data in after.items() if data.get("done")} == before.keys()
+    assert {path: data["path"] for path, data in after.items() if "path" in data} == {
+        f"{path}/below/it": path for path in before
+    }
+    counts = up.results["finish"]["counts"]
+    assert (counts["updated"], counts["created"]) == (len(before), len(before))
+    assert up.results["finish"]["state"] == "verified"
+
+    world.run(count, direction="down")
+    assert world.read() == before

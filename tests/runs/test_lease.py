@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -41,17 +43,8 @@ def server_time(world: World) -> datetime:
     return instant(world.writer.get(["_migrations/_lease"])[1])
 
 
-def leases(world: World, *names: str, clock: Clock | None = None) -> list[Lease]:
-    clocks = {} if clock is None else {"clock": clock}
-    return [Lease(Ledger(world.writer), f"v001/{name}", **clocks) for name in names]
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+def leases(world: World, *names: str, clock: Callable[[], float] = time.monotonic) -> list[Lease]:
+    return [Lease(Ledger(world.writer), f"v001/{name}", clock=clock) for name in names]
 
 
 def test_a_second_run_is_refused_naming_the_holder_its_age_and_where_to_look(here: World) -> None:
@@ -129,16 +122,9 @@ def test_a_permit_renews_the_lease_when_a_third_of_it_is_gone(here: World) -> No
 
 def test_a_process_that_stood_still_between_two_looks_asks_again_before_it_commits(here: World) -> None:
     """What was read before it stood still says nothing about now."""
-    clock = Clock()
-    (mine,) = leases(here, "mine", clock=clock)
-    mine.acquire()
     asked = iter([0.0, SECONDS * 10.0])
-
-    class Stands(Clock):
-        def __call__(self) -> float:
-            return next(asked, SECONDS * 10.0)
-
-    mine._clock = Stands()
+    (mine,) = leases(here, "mine", clock=lambda: next(asked, SECONDS * 10.0))
+    mine.acquire()
     assert mine.permit() == COMMIT_SECONDS
     assert next(asked, None) is None
 

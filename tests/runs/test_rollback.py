@@ -13,6 +13,8 @@ from firestore_migrations.errors import LeaseHeld, NothingToRollBack, OutOfOrder
 from tests.runs.extremes import extremes
 from tests.runs.world import Life, World
 
+CHANGED = "conflict: {} changed since the run; left alone"
+
 
 @each_document("c")
 def up(document: Document, db: Database) -> None:
@@ -61,9 +63,6 @@ def test_it_restores_every_byte_deletes_what_was_created_and_creates_what_was_de
     }
     assert (down.results["verify"]["held"], down.results["finish"]["state"]) == (13, "rolled_back")
     assert (world.state(), world.audit.versions()["v001"]["rollout_percent"]) == ("rolled_back", 0)
-
-
-CHANGED = "conflict: {} changed since the run; left alone"
 
 
 def test_of_what_was_changed_since_only_the_runs_own_part_goes_back(world: World) -> None:
@@ -231,7 +230,7 @@ def test_an_edit_between_two_runs_that_are_taken_back_is_never_lost(world: World
 
 def test_what_people_wrote_in_the_old_shape_between_two_runs_is_what_it_goes_back_to(world: World) -> None:
     """Both runs have written `n`, and a person in between: run 2 goes back to that, and run 1 has nothing to say."""
-    world.write({f"c/{name}": {"n": 0} for name in ("a", "since", "gone", "anew")})
+    world.write({f"c/{name}": {"n": 0} for name in ("a", "since", "back", "gone", "anew")})
 
     @each_document("c")
     def up(document: Document, db: Database) -> None:
@@ -241,19 +240,48 @@ def test_what_people_wrote_in_the_old_shape_between_two_runs_is_what_it_goes_bac
     world.run(up)
     world.change("c/a", n=5, theirs=True)
     world.change("c/since", n=5)
+    world.change("c/back", n=0)
     world.delete("c/gone", "c/anew")
     world.write({"c/anew": {"n": 7}})
     world.run(up)
     world.change("c/since", n=10)  # what run 1 left, but written by a person
+    world.change("c/back", n=0, theirs=True)
 
     down = world.run(up, direction="down", run_id="down")
 
-    assert world.data() == {"c/a": {"n": 5, "theirs": True}, "c/since": {"n": 10}, "c/anew": {"n": 7}}
-    assert conflicts(world, "down") == {path: CHANGED.format(what) for path, what in EXPECTED.items()}
-    assert down.results["finish"]["counts"]["scanned"] == 4
+    assert world.data() == {
+        "c/a": {"n": 5, "theirs": True},
+        "c/since": {"n": 10},
+        "c/back": {"n": 0, "theirs": True},
+        "c/anew": {"n": 7},
+    }
+    assert conflicts(world, "down") == {"c/since": CHANGED.format("n"), "c/gone": CHANGED.format("the document")}
+    assert down.results["finish"]["counts"]["scanned"] == 5
 
 
-EXPECTED = {"c/since": "n", "c/gone": "the document"}
+def test_what_people_put_back_between_two_runs_stays_when_both_are_taken_back(world: World) -> None:
+    """Run 1 removes `n`, run 2 adds it, a person removes it: that is as run 1 left it, and yet written by a person."""
+    world.write({"c/a": {"n": 1, "k": 1}})
+
+    def setting(value: int | None) -> Any:
+        @each_document("c")
+        def up(document: Document, db: Database) -> None:
+            document["k"] = 2
+            if value is None:
+                document.pop("n", None)
+            else:
+                document["n"] = value
+
+        return up
+
+    world.run(setting(None))
+    world.run(setting(2))
+    world.write({"c/a": {"k": 2}})
+
+    world.run(setting(2), direction="down", run_id="down")
+
+    assert world.data() == {"c/a": {"k": 1}}
+    assert conflicts(world, "down") == {"c/a": CHANGED.format("n")}
 
 
 def test_it_is_refused_while_a_later_version_is_applied(world: World) -> None:

@@ -155,7 +155,7 @@ def write(world: World, path: str, change: Edits) -> None:
         world.delete(path)
     if change.kind == "renew":
         world.write({path: {"theirs": "anew"}})
-    if change.kind == "fields":
+    if change.places:
         update = wire.Write()
         update.update.name = world.writer.full_name(path)
         update.current_document.exists = True

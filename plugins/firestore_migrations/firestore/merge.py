@@ -25,15 +25,17 @@ Fields = Mapping[str, Any]
 
 
 class Merged(NamedTuple):
-    """What a merge comes to.
+    """What a merge comes to. The empty path stands for the whole document.
 
     Attributes:
         fields: stored values by name; None where there is to be no document.
-        conflicts: the paths that were left alone; the empty one stands for the whole document.
+        conflicts: the paths that were left alone.
+        reverted: the paths that somebody else had already put back to what they were before.
     """
 
     fields: Fields | None
-    conflicts: tuple[FieldPath, ...]
+    conflicts: tuple[FieldPath, ...] = ()
+    reverted: tuple[FieldPath, ...] = ()
 
 
 def merge(before: Fields | None, after: Fields | None, present: Fields | None) -> Merged:
@@ -45,44 +47,50 @@ def merge(before: Fields | None, after: Fields | None, present: Fields | None) -
         present: those that there are now.
     """
     if _same_fields(present, after):
-        return Merged(before, ())
-    if _same_fields(before, after) or _same_fields(present, before):
-        return Merged(present, ())
+        return Merged(before)
+    if _same_fields(before, after):
+        return Merged(present)
     if after is None or present is None:
-        return Merged(present, ((),))
-    conflicts: list[FieldPath] = []
-    fields = _fields(before, after, present, (), conflicts)
-    return Merged(fields if fields or before is not None else None, tuple(conflicts))
+        return Merged(present, reverted=((),)) if _same_fields(present, before) else Merged(present, ((),))
+    merging = _Merging([], [])
+    fields = merging.fields(before, after, present, ())
+    return Merged(fields if fields or before is not None else None, tuple(merging.conflicts), tuple(merging.reverted))
 
 
-def _fields(
-    before: Fields | None, after: Fields, present: Fields, path: FieldPath, conflicts: list[FieldPath]
-) -> Fields:
-    old: Fields = {} if before is None else before
-    merged = {
-        name: _value(old.get(name), after.get(name), present.get(name), (*path, name), conflicts)
-        for name in sorted({*old, *after, *present})
-    }
-    return {name: value for name, value in merged.items() if value is not None}
+class _Merging(NamedTuple):
+    """Goes down the fields of one document, and notes what it finds."""
 
+    conflicts: list[FieldPath]
+    reverted: list[FieldPath]
 
-def _value(before: Any, after: Any, present: Any, path: FieldPath, conflicts: list[FieldPath]) -> Any | None:
-    """One field: what it becomes, or None where it goes."""
-    if _same(present, after):
-        return before
-    if _same(before, after) or _same(present, before):
-        return present
-    if not (_is_map(after) and _is_map(present) and (before is None or _is_map(before))):
-        conflicts.append(path)
-        return present
-    inner = None if before is None else before.map_value.fields
-    fields = _fields(inner, after.map_value.fields, present.map_value.fields, path, conflicts)
-    if not fields and before is None:
-        return None
-    merged = wire.Value(map_value=wire.MapValue())
-    for name, value in fields.items():
-        merged.map_value.fields[name].CopyFrom(value)
-    return merged
+    def fields(self, before: Fields | None, after: Fields, present: Fields, path: FieldPath) -> Fields:
+        old: Fields = {} if before is None else before
+        merged = {
+            name: self.value(old.get(name), after.get(name), present.get(name), (*path, name))
+            for name in sorted({*old, *after, *present})
+        }
+        return {name: value for name, value in merged.items() if value is not None}
+
+    def value(self, before: Any, after: Any, present: Any, path: FieldPath) -> Any | None:
+        """One field: what it becomes, or None where it goes."""
+        if _same(present, after):
+            return before
+        if _same(before, after):
+            return present
+        if _same(present, before):
+            self.reverted.append(path)
+            return present
+        if not (_is_map(after) and _is_map(present) and (before is None or _is_map(before))):
+            self.conflicts.append(path)
+            return present
+        inner = None if before is None else before.map_value.fields
+        fields = self.fields(inner, after.map_value.fields, present.map_value.fields, path)
+        if not fields and before is None:
+            return None
+        merged = wire.Value(map_value=wire.MapValue())
+        for name, value in fields.items():
+            merged.map_value.fields[name].CopyFrom(value)
+        return merged
 
 
 def _is_map(value: Any | None) -> bool:

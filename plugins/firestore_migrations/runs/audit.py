@@ -108,6 +108,12 @@ class Failure(NamedTuple):
         """Whether somebody else's writes are the reason."""
         return self.error.startswith(CONFLICT)
 
+    def joined_by(self, later: Failure) -> Failure:
+        """The one record of what is wrong with a document, when there is more to say of it later."""
+        if self.is_conflict and later.is_conflict and later.error not in self.error:
+            return later._replace(task=self.task, error=f"{self.error}; {later.error}")
+        return later._replace(task=self.task)
+
     @property
     def is_refused_by_the_server(self) -> bool:
         """Whether it could be planned; to plan it again would change nothing."""

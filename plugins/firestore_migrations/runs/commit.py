@@ -216,7 +216,7 @@ class Committer:
         pinned = self._pins(content.rows)
         failures = {(failure.step, failure.path): failure for failure in content.failures}
         for call in failures.keys() & self._failed_before.keys():
-            failures[call] = failures[call]._replace(task=self._failed_before[call].task)
+            failures[call] = self._failed_before[call].joined_by(failures[call])
         settled = [self._failed_before[call] for call in self._retried(content) - failures.keys()]
         record = self._record(rows, content, len(pinned))
         return record, [

@@ -51,8 +51,12 @@ def parts_of(folder: Folder, records: Iterable[BatchRecord] = ()) -> list[Part]:
     Args:
         folder: the run's.
         records: of its batches: those of residue name their plans.
+
+    Raises:
+        StorageError: the run has batches, so it was reviewed, and yet the file that says so is missing or altered.
     """
-    if not folder.has("review.json"):
+    records = list(records)
+    if not records and not folder.has("review.json"):
         return []
     planned = [Part(*part) for part in folder.read_json("review.json")["parts"]]
     residue = {Part(record.plan, record.shard, record.first_row) for record in records if record.plan}

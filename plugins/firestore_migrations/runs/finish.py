@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from firestore_migrations.errors import StorageError
 from firestore_migrations.firestore.connection import Writer
 from firestore_migrations.runs import status
 from firestore_migrations.runs.audit import NO_COUNTS, UNCHANGED, Audit, BatchRecord
@@ -16,6 +17,7 @@ from firestore_migrations.runs.price import Usage
 from firestore_migrations.runs.run import DRY_RUN, Run, instant
 from firestore_migrations.runs.snapshot import find_snapshot
 
+_TOTALS = ("counts", "reads", "writes", "deletes", "price")
 _UNFINISHED = frozenset({status.PENDING, status.APPLYING, status.ROLLING_BACK, status.APPLIED})
 
 _COUNTED = ("scanned", "created", "updated", "deleted", "unchanged", "drifted")
@@ -34,18 +36,27 @@ def finish(run: Run) -> dict[str, Any]:
         if data is None:
             Lease(ledger, run.holder).release()
             return {"state": status.PENDING, "counts": NO_COUNTS, "reads": 0, "writes": 0, "deletes": 0, "price": 0.0}
-        records = audit.batches(run.version, run.id)
-        counts = _counts(run, audit, records)
-        usage = _usage(run, counts, records)
         state = _final(run, data["state"])
-        totals = {"counts": counts, **asdict(usage), "price": run.prices.of(usage)}
+        message = f"the run ended as {state}"
+        try:
+            totals = _totals(run, audit)
+        except StorageError as error:  # what it came to can then not be told, but the target must not stay held
+            totals = {name: data[name] for name in _TOTALS}
+            message += f"; what it came to is unknown: {error}"
         _, now = ledger.get("_migrations/_lease")
         changes: dict[str, Any] = {**totals, "finished_at": instant(now)}
         if state == status.FAILED and not data["error"]:
             changes["error"] = f"the run ended while it was {data['state']}; clear the failed task to go on"
-        audit.record(run, "finish", f"the run ended as {state}", state, **changes)
+        audit.record(run, "finish", message, state, **changes)
         Lease(ledger, run.holder).release()
     return {"state": state, **totals}
+
+
+def _totals(run: Run, audit: Audit) -> dict[str, Any]:
+    records = audit.batches(run.version, run.id)
+    counts = _counts(run, audit, records)
+    usage = _usage(run, counts, records)
+    return {"counts": counts, **asdict(usage), "price": run.prices.of(usage)}
 
 
 def _final(run: Run, state: str) -> str:

@@ -15,6 +15,7 @@ from firestore_migrations.firestore import values, wire
 from firestore_migrations.firestore.change import api_path
 from firestore_migrations.firestore.connection import Reader, Writer, is_transient, patiently, translated
 from firestore_migrations.firestore.scan import collection_query, run_query
+from firestore_migrations.runs.record import refuse_altered
 
 _COMMIT_TIMEOUT = 20.0
 MOVED = frozenset({grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.NOT_FOUND})
@@ -172,4 +173,6 @@ class Ledger:
         if stored is None:
             return None
         fields = wire.Document.FromString(stored.raw).fields
-        return Entry({name: values.decode(fields[name], str) for name in fields}, stored.update_time)
+        data = {name: values.decode(fields[name], str) for name in fields}
+        refuse_altered(stored.path, data)
+        return Entry(data, stored.update_time)

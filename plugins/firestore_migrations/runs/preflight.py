@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from firestore_migrations.errors import ConfigurationError, NothingToRollBack, Refused
+from firestore_migrations.errors import (
+    AuditAltered,
+    ConfigurationError,
+    FirestoreMigrationsError,
+    NothingToRollBack,
+    Refused,
+    StorageError,
+)
 from firestore_migrations.firestore.connection import Reader, Writer
 from firestore_migrations.firestore.scan import ALL, KeyRange, split
 from firestore_migrations.runs import redrive, status
@@ -81,13 +88,8 @@ def preflight(run: Run) -> list[dict[str, Any]]:
                     seal(run, audit, ledger, _to_take_back(run, audit))
                 course = _new_course(run, audit, writer)
                 run.folder.write_json("run.json", asdict(course))
-        except Refused as error:
-            begun = audit.run(run)
-            if begun is None or begun["state"] not in status.WRITING:
-                lease.release()  # `finish` is not performed after a preflight that failed
-            if begun is None and "free_in" not in error.facts:
-                audit.begin(run, None)
-                audit.record(run, "preflight", f"refused: {error}", status.FAILED, error=str(error))
+        except (Refused, AuditAltered, StorageError) as error:
+            _give_back(run, audit, lease, error)
             raise
         audit.begin(run, course.read_time)
         if run.options.redrive and is_new:
@@ -97,6 +99,16 @@ def preflight(run: Run) -> list[dict[str, Any]]:
         if (audit.run(run) or {}).get("read_time") is None:
             audit.record(run, "preflight", "passed the gates", read_time=instant(course.read_time), error=None)
     return [asdict(shard) for shard in course.shards]
+
+
+def _give_back(run: Run, audit: Audit, lease: Lease, error: FirestoreMigrationsError) -> None:
+    """Release the lease of a run that does not begin, and record a gate's refusal: `finish` is not performed then."""
+    begun = audit.run(run)
+    if begun is None or begun["state"] not in status.WRITING:
+        lease.release()
+    if begun is None and isinstance(error, Refused) and "free_in" not in error.facts:
+        audit.begin(run, None)
+        audit.record(run, "preflight", f"refused: {error}", status.FAILED, error=str(error))
 
 
 def course_of(run: Run) -> Course:

@@ -4,8 +4,8 @@ A document that is as the newest run left it becomes its before-image. One that 
 row from the newest: what the row wrote and what still holds goes back, and the result is what the next older row finds.
 
 Where people wrote between two of the runs, the older row finds neither what it left nor what was before it. That is no
-conflict where the newer row went back: its before-image holds what people wrote. It is left alone and not listed. What
-was left alone once is not touched by an older row either.
+conflict where the newer row went back: its before-image holds what people wrote. It is left alone and not listed.
+Nor does an older row touch what was left alone once, or what people put back to where it was between the runs.
 """
 
 from __future__ import annotations
@@ -39,10 +39,12 @@ class Restored(NamedTuple):
     Attributes:
         document: the protobuf document, or None.
         conflicts: the paths of fields that were left alone; the empty one stands for the whole document.
+        reverted: those that people had put back already.
     """
 
     document: Any | None
     conflicts: tuple[FieldPath, ...] = ()
+    reverted: tuple[FieldPath, ...] = ()
 
 
 def restored(undo: Undo, present: Any | None, is_ours: Callable[[int], bool]) -> Restored:
@@ -53,8 +55,7 @@ def restored(undo: Undo, present: Any | None, is_ours: Callable[[int], bool]) ->
         present: the document as it is now, or None.
         is_ours: whether a time, in microseconds, is that of a commit of the version's runs.
     """
-    oldest = document_of(undo.rows[-1].row.before)
-    if len(undo.rows) > 1 and same_fields(present, oldest):
+    if len(undo.rows) > 1 and same_fields(present, document_of(undo.rows[-1].row.before)):
         return Restored(present)
     document = present
     given_back: list[FieldPath] = []
@@ -66,12 +67,15 @@ def restored(undo: Undo, present: Any | None, is_ours: Callable[[int], bool]) ->
         else:
             merged = taken_out(before, _left(item, before, document), document, is_ours)
             found = merged.document if not listed else _with_kept(listed, document, merged.document)
-            for path in merged.conflicts:
+            for path in (*merged.conflicts, *merged.reverted):
                 listed.setdefault(path, not any(_are_related(path, other) for other in given_back))
-            if () in merged.conflicts:
+            if () in listed:
                 break
             document = found
         given_back += written_paths(wire.Write.FromString(item.row.write)) if len(undo.rows) > 1 else ()
+    if not listed:
+        return Restored(document)
+    oldest = document_of(undo.rows[-1].row.before)
     conflicts = (path for path, is_listed in listed.items() if is_listed)
     return Restored(document, tuple(path for path in conflicts if not same_field(path, document, oldest)))
 
@@ -97,14 +101,14 @@ def taken_out(
     merged = merge(old, new, now)
     if merged.fields is old:
         return Restored(before)
-    if merged.fields is now or present is None:
-        return Restored(present, merged.conflicts)
-    if merged.fields is None:
-        return Restored(None, merged.conflicts)
+    if merged.fields is None or present is None:
+        return Restored(None, merged.conflicts, merged.reverted)
+    if merged.fields is now:
+        return Restored(present, merged.conflicts, merged.reverted)
     document = wire.Document(name=present.name, create_time=present.create_time)
     for name, value in merged.fields.items():
         document.fields[name].CopyFrom(value)
-    return Restored(document, merged.conflicts)
+    return Restored(document, merged.conflicts, merged.reverted)
 
 
 def document_of(raw: bytes | None) -> Any | None:

@@ -115,7 +115,7 @@ class _WayBack:
         raw = None if stored is None else stored.raw
         now, newest = document_of(raw), undo.rows[0].row
         name = self._base.codec.full_name(undo.path)
-        document, conflicts = restored(undo, now, self._is_ours)
+        document, conflicts, _ = restored(undo, now, self._is_ours)
         stamps: tuple[FieldPath, ...] = ()
         planner = self._author(newest) if conflicts and document is not None else None
         if planner is not None:
