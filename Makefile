@@ -4,10 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo up test bench check lock clean
+.PHONY: help setup demo up test test-chaos bench check lock clean
 
 help: ## say what there is
-	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: $(READY) ## install everything into .venv
 
@@ -19,6 +19,9 @@ up: $(READY) ## serve Airflow with the migrations, on an emulator with data
 
 test: $(READY) ## run the tests; ARGS="-k lease" picks some
 	$(BIN)/pytest $(ARGS)
+
+test-chaos: $(READY) ## kill 200 workers each way, and break everything else for longer; ARGS="--seed 7" draws anew
+	$(BIN)/pytest tests/chaos --kills 200 $(ARGS)
 
 bench: $(READY) ## measure what docs/performance.md claims
 	$(BIN)/python -m benchmarks $(ARGS)

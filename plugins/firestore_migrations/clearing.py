@@ -1,13 +1,20 @@
-"""Lets a DAG run that has ended go on: clears the tasks that did not succeed, in Airflow's metadata database."""
+"""Lets a DAG run go on, in Airflow's metadata database: wakes its tasks that wait, or clears those that ended."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, NamedTuple
 
 from firestore_migrations.dag_run import require_database, scheduler_is_alive
 from firestore_migrations.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy.orm import Session
+
 _FINISH = "finish"
+# A task that is queued again before the executor has told that its last process ended is taken for one that was killed.
+_PROCESS_ENDS_IN = timedelta(seconds=10)
 
 
 class Cleared(NamedTuple):
@@ -24,8 +31,8 @@ class Cleared(NamedTuple):
     is_scheduled: bool = False
 
 
-def clear_ended(dag_id: str, run_id: str) -> Cleared:
-    """Clear what did not succeed of a DAG run that has ended, and its `finish`. One that goes on is left alone."""
+def let_go_on(dag_id: str, run_id: str) -> Cleared:
+    """Wake the tasks of a DAG run that wait; of one that has ended, clear what did not succeed, and its `finish`."""
     try:
         require_database()
     except ConfigurationError:
@@ -39,9 +46,22 @@ def clear_ended(dag_id: str, run_id: str) -> Cleared:
         found = DagRun.find(dag_id=dag_id, run_id=run_id, session=session)
         if not found:
             return Cleared(is_known=False)
-        tasks = []
+        tasks = found[0].get_task_instances(session=session)
+        cleared = []
         if found[0].state in State.finished_dr_states:
-            instances = found[0].get_task_instances(session=session)
-            tasks = [ti for ti in instances if ti.state != TaskInstanceState.SUCCESS or ti.task_id == _FINISH]
-            clear_task_instances(tasks, session)
-    return Cleared(True, len(tasks), scheduler_is_alive())
+            cleared = [task for task in tasks if task.state != TaskInstanceState.SUCCESS or task.task_id == _FINISH]
+            clear_task_instances(cleared, session)
+        else:
+            _wake([task for task in tasks if task.state == TaskInstanceState.UP_FOR_RESCHEDULE], session)
+    return Cleared(True, len(cleared), scheduler_is_alive())
+
+
+def _wake(tasks: list[TaskInstance], session: Session) -> None:
+    """Let the scheduler take up waiting tasks now, and not when they wanted to look again."""
+    from airflow.models.taskreschedule import TaskReschedule
+
+    now = datetime.now(timezone.utc)
+    for task in tasks:
+        request = session.scalar(TaskReschedule.stmt_for_task_instance(task, descending=True).limit(1))
+        if request is not None:
+            request.reschedule_date = min(request.reschedule_date, max(now, request.end_date + _PROCESS_ENDS_IN))

@@ -49,7 +49,7 @@ def refuse_broken_files() -> None:
         raise errors[0]
     if errors:
         lines = "\n".join(f"  {type(error).__name__}: {error}" for error in errors)
-        raise AuthoringError(f"{len(errors)} files of {configuration.migrations_folder()} cannot be used:\n{lines}")
+        raise AuthoringError(f"{len(errors)} files of {configuration.migrations_folder()} cannot be used:\n", lines)
 
 
 def make_dag(migration: Migration) -> DAG:

@@ -28,6 +28,7 @@
     │   ├── WrittenTwice               two steps or documents write one document
     │   ├── TooManyFailures            more failing documents than max_failures
     │   └── OverBudget                 it would cost more than the budget
+    ├── AuditAltered                   a document of the audit is not as this package wrote it
     ├── StorageError                   snapshot or plan cannot be written or read back whole
     ├── CommitError                    the server refused a commit for good
     ├── Unavailable                    the server did not answer in time; safe to try again
@@ -163,6 +164,10 @@ class TooManyFailures(PlanError):
 
 class OverBudget(PlanError):
     """The run would cost more than its budget."""
+
+
+class AuditAltered(FirestoreMigrationsError):
+    """A document of the audit is not as this package wrote it; what it should say cannot be guessed."""
 
 
 class StorageError(FirestoreMigrationsError):

@@ -16,7 +16,7 @@ from firestore_migrations.errors import FirestoreMigrationsError, StorageError
 from firestore_migrations.operators.migration import FirestoreMigrationOperator
 from tests.runs.world import World
 
-RUN = SimpleNamespace(run_id="run-1", triggering_user_name="ada", run_type="manual")
+RUN = SimpleNamespace(run_id="run-1", triggering_user_name="ada", run_type="manual", conf={})
 
 
 def _execute(phase: str, version: str = "v001", shard: dict[str, Any] | None = None, **params: Any) -> Any:

@@ -77,7 +77,7 @@ def test_versions_are_ordered_by_number(tmp_path: Path) -> None:
     assert names(discover(tmp_path)) == ["v001_a.py", "v002_b.py", "v999_c.py", "v1000_d.py"]
 
 
-def test_only_what_is_named_like_a_visible_python_file_of_the_folder_itself_claims_to_be_a_migration(tmp_path: Path) -> None:
+def test_only_what_is_named_like_a_visible_python_file_claims_to_be_a_migration(tmp_path: Path) -> None:
     for name in ("v001_a.py", "other.py", "_tiers.py", "__init__.py", ".v002_hidden.py", "notes.md"):
         write(tmp_path, name)
     (tmp_path / "v003_folder.py").mkdir()  # it claims a version, so it is said to be no file, not passed over

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -67,14 +67,16 @@ def extra_of(world: World) -> dict[str, Any]:
 class Perform:
     """Performs a phase as a task does, and returns what the failed task says."""
 
-    def __call__(self, phase: str, version: str = "v001", target: str = "firestore_default", **params: Any) -> str:
+    def __call__(
+        self, phase: str, target: str = "firestore_default", conf: Mapping[str, Any] = MappingProxyType({})
+    ) -> str:
         from airflow.sdk.exceptions import AirflowFailException
 
         with DAG("firestore_v001_bad", schedule=None, params=make_params()) as dag:
-            operator = FirestoreMigrationOperator(task_id=phase, version=version, phase=phase, target=target)
-        run = SimpleNamespace(run_id="run-1", triggering_user_name="ada", run_type="manual", conf=params)
+            operator = FirestoreMigrationOperator(task_id=phase, version="v001", phase=phase, target=target)
+        run = SimpleNamespace(run_id="run-1", triggering_user_name="ada", run_type="manual", conf=conf)
         with pytest.raises((AirflowFailException, FirestoreMigrationsError)) as caught:
-            operator.execute({"dag": dag, "dag_run": run, "params": {**dag.params.dump(), **params}})
+            operator.execute({"dag": dag, "dag_run": run, "params": {**dag.params.dump(), **conf}})
         error = caught.value
         return str(error) if isinstance(error, AirflowFailException) else f"{type(error).__name__}: {error}"
 

@@ -12,7 +12,7 @@ from tests.runs.world import World
 _KILLED = ("backup", "dry_run", "apply", "verify")
 _SHARE_OF_APPLY = 0.6
 _SECONDS = 0.5
-_MOST_MISSES = 4
+_MOST_MISSES = 12
 
 
 class Killer:
@@ -57,7 +57,7 @@ class Killer:
                 self._clear(phase)
             else:
                 longest, misses = longest / 2, misses + 1
-        self._planned["apply"] += self._planned[phase] if phase != "verify" else 0
+        self._planned["apply"] += self._planned[phase]  # a snapshot is taken once, and may have been too quick
         return self._finish(phase)
 
     def _die_between_batches(self) -> None:

@@ -72,7 +72,7 @@ class Client:
 
 
 class LiveWriters:
-    """Processes that write, each so often; leaving the `with` block waits for them.
+    """Processes that write, each so often, once they are let go; leaving the `with` block waits for them.
 
     Args:
         address: the database.
@@ -86,36 +86,37 @@ class LiveWriters:
     def __init__(
         self, address: Address, work: Any, paths: Sequence[str], calls: int, seed: str, processes: int = 2
     ) -> None:
-        self._started = FORKS.Barrier(processes + 1)
+        self._may_go = FORKS.Event()
         self._pipes = []
         self._processes = []
         self.log: list[Written] = []
         for number in range(processes):
             answer, tell = FORKS.Pipe(duplex=False)
             mine = (address, work, paths[number::processes], calls, f"{seed}/{number}")
-            self._processes.append(FORKS.Process(target=_write_on, args=(*mine, self._started, tell), daemon=True))
+            self._processes.append(FORKS.Process(target=_write_on, args=(*mine, self._may_go, tell), daemon=True))
             self._pipes.append(answer)
 
     def __enter__(self) -> Self:
         for process in self._processes:
             process.start()
-        self._started.wait(60)
         return self
 
+    def let_go(self) -> None:
+        self._may_go.set()
+
     def __exit__(self, *_: object) -> None:
+        self.let_go()
         for pipe, process in zip(self._pipes, self._processes, strict=True):
             self.log += pipe.recv()
             process.join()
 
 
-def _write_on(
-    address: Address, work: Any, paths: Sequence[str], calls: int, seed: str, started: Any, tell: Any
-) -> None:
+def _write_on(address: Address, work: Any, paths: Sequence[str], calls: int, seed: str, may_go: Any, tell: Any) -> None:
     client, chance = Client(address), random.Random(seed)
-    started.wait(60)
+    may_go.wait()
     for call in range(calls):
         work(client, chance, paths, call)
-        time.sleep(0.005)  # a client among others, not an attack
+        time.sleep(0.002)  # a client among others, not an attack
     tell.send(client.log)
 
 

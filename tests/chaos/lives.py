@@ -9,7 +9,7 @@ from tests.chaos.live import Data
 from tests.chaos.worker import Order, Worker
 from tests.runs.world import PHASES, World
 
-__all__ = ["PHASES", "adds_up", "batches", "changes", "fill", "left_alone", "live", "numbers"]
+__all__ = ["PHASES", "adds_up", "batches", "changes", "do", "fill", "go_through", "left_alone", "numbers"]
 
 
 def numbers(collection: str, documents: int) -> Data:
@@ -24,16 +24,17 @@ def fill(world: World, data: Data) -> None:
         world.write({path: data[path] for path in paths[first : first + 500]})
 
 
-def live(order: Order, first: str = "preflight", last: str = "") -> Any:
-    """Perform phases by workers, the shards of each at the same time; what the last phase returned."""
-    if not last:
-        last = first if first != "preflight" else "finish"
-    results: list[Any] = []
-    for phase in PHASES[PHASES.index(first) : PHASES.index(last) + 1]:
-        workers = [Worker(order, phase, place) for place in order.places(phase)]
-        results = [worker.result() for worker in workers]
-        failed = [result for result in results if not isinstance(result, (dict, list))]
-        assert not failed, (phase, failed)
+def go_through(order: Order, first: str = "preflight", last: str = "finish") -> Any:
+    """Perform phases, one after the other; what the last one returned."""
+    return [do(order, phase) for phase in PHASES[PHASES.index(first) : PHASES.index(last) + 1]][-1]
+
+
+def do(order: Order, phase: str) -> Any:
+    """Perform one phase by workers, all shards at the same time; what the last shard returned."""
+    workers = [Worker(order, phase, place) for place in order.places(phase)]
+    results = [worker.result() for worker in workers]
+    failed = [result for result in results if not isinstance(result, (dict, list))]
+    assert not failed, (phase, failed)
     return results[-1]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.bad_network import BadNetwork, slow
-from tests.chaos.lives import adds_up, batches, fill, left_alone, live, numbers
+from tests.chaos.lives import adds_up, batches, do, fill, go_through, left_alone, numbers
 from tests.chaos.weather import storm
 from tests.chaos.worker import COUNT_UP, WHOLE_AMOUNTS, Order, Worker
 from tests.runs.world import World
@@ -15,7 +15,7 @@ from tests.runs.world import World
 
 @pytest.fixture
 def documents(is_long: bool) -> int:
-    return 5_000 if is_long else 600
+    return 2_000 if is_long else 200
 
 
 def test_two_workers_that_apply_one_shard_apply_it_once(
@@ -28,13 +28,13 @@ def test_two_workers_that_apply_one_shard_apply_it_once(
     with BadNetwork(str(world.address.emulator_host), schedule=storm(seed)) as network:
         for direction, n in (("up", 1), ("down", 0)):
             order = Order.of(world, COUNT_UP, direction, shards=2, batch_size=20, direction=direction)
-            live(order, "preflight", "review")
+            go_through(order, "preflight", "review")
             ways = (order, order.over(network.host))
             workers = [Worker(way, "apply", place) for place in order.places("apply") for way in ways]
             results = [worker.result() for worker in workers]
             assert all(isinstance(result, dict) for result in results), results
-            live(order, "verify")
-            counts = live(order, "finish")["counts"]
+            do(order, "verify")
+            counts = do(order, "finish")["counts"]
             wrong = {path for path, data in world.data().items() if data["n"] != before[path]["n"] + n}
             assert (wrong, counts["updated"], sum(batches(world, order))) == (set(), documents, documents)
     figures(documents=documents, workers_of_a_shard=2, lost=0, doubled=0)
@@ -44,7 +44,7 @@ def test_two_workers_that_verify_while_there_is_residue_migrate_it_once(world: W
     """Both find residue at different times. What they write adds up, and all of it can be taken back."""
     fill(world, {f"orders/{n:03}": {"amount": str(n)} for n in range(200)})
     up = Order.of(world, WHOLE_AMOUNTS, "up", batch_size=20)
-    live(up, "preflight", "apply")
+    go_through(up, "preflight", "apply")
     meanwhile = {f"orders/{n:03}": {"amount": str(n * 10)} for n in range(100, 300)}
     fill(world, meanwhile)
 
@@ -53,8 +53,8 @@ def test_two_workers_that_verify_while_there_is_residue_migrate_it_once(world: W
         world.write({"orders/900": {"amount": "900"}})
         results = [worker.result() for worker in workers]
     assert any(isinstance(result, dict) for result in results), results
-    live(up, "verify")
-    finished = live(up, "finish")
+    do(up, "verify")
+    finished = do(up, "finish")
 
     migrated = {path: data["amount"] for path, data in world.data().items()}
     assert migrated == {
@@ -66,7 +66,7 @@ def test_two_workers_that_verify_while_there_is_residue_migrate_it_once(world: W
     assert adds_up(finished["counts"]), finished["counts"]
 
     down = Order.of(world, WHOLE_AMOUNTS, "down", direction="down")
-    assert live(down)["state"] == "rolled_back"
+    assert go_through(down)["state"] == "rolled_back"
     wrong = {
         path
         for path, data in world.data().items()

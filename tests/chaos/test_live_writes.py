@@ -9,8 +9,8 @@ import pytest
 
 from firestore_migrations.runs.ledger import Ledger
 from tests.chaos.live import Data, LiveWriters, Written, counting_code, new_code, old_code, told, written_by
-from tests.chaos.lives import adds_up, fill, left_alone, live
-from tests.chaos.worker import COUNT_UP, WHOLE_AMOUNTS, Order
+from tests.chaos.lives import adds_up, batches, do, fill, go_through, left_alone
+from tests.chaos.worker import COUNT_UP, WHOLE_AMOUNTS, Order, Worker
 from tests.runs.world import World
 
 
@@ -24,9 +24,20 @@ def options(documents: int) -> dict[str, Any]:
     """So slow that live writers come through: a second for 1,000 documents, ten for 20,000."""
     return {
         "shards": 1 if documents <= 1_000 else 2,
-        "batch_size": 100,
+        "batch_size": 20,
         "max_writes_per_second": max(1_000, documents // 10),
     }
+
+
+def apply_among(world: World, order: Order, *others: LiveWriters) -> None:
+    """Apply, and let others write from the first committed batch on."""
+    workers = [Worker(order, "apply", place) for place in order.places("apply")]
+    while not batches(world, order):
+        assert any(worker.is_alive for worker in workers), [worker.result() for worker in workers]
+    for writers in others:
+        writers.let_go()
+    results = [worker.result() for worker in workers]
+    assert all(isinstance(result, dict) for result in results), results
 
 
 def meanwhile(world: World, order: Order, log: list[Written]) -> int:
@@ -43,15 +54,19 @@ def test_no_live_write_is_lost_and_all_are_migrated(
     paths = sorted(before)
     fill(world, before)
     up = Order.of(world, WHOLE_AMOUNTS, "up", **options)
-    live(up, "preflight", "review")
+    go_through(up, "preflight", "review")
 
-    with LiveWriters(world.address, new_code, paths[1::2], documents // 12, seed) as new:
-        with LiveWriters(world.address, old_code, paths[::2], documents // 12, seed) as old:
-            live(up, "apply")
-        live(up, "verify")
-    finished = live(up, "finish")
+    with (
+        LiveWriters(world.address, new_code, paths[1::2], documents // 12, seed) as new,
+        LiveWriters(world.address, old_code, paths[::2], documents // 12, seed) as old,
+    ):
+        apply_among(world, up, old, new)
+    with LiveWriters(world.address, new_code, paths, documents // 24, seed + "/verify") as later:
+        later.let_go()
+        do(up, "verify")
+    finished = do(up, "finish")
 
-    log = old.log + new.log
+    log = old.log + new.log + later.log
     expected = told(before, log)
     touched = written_by(log)
     assert meanwhile(world, up, log) >= documents // 10
@@ -60,26 +75,26 @@ def test_no_live_write_is_lost_and_all_are_migrated(
     assert adds_up(finished["counts"]), finished["counts"]
 
     down = Order.of(world, WHOLE_AMOUNTS, "down", direction="down", **options)
-    live(down, "preflight", "review")
+    go_through(down, "preflight", "review")
     with LiveWriters(world.address, new_code, paths[::2], documents // 24, seed + "/down") as down_new:
-        live(down, "apply")
-    live(down, "verify")
-    back = live(down, "finish")
+        apply_among(world, down, down_new)
+    do(down, "verify")
+    back = do(down, "finish")
 
-    expected, later = told(expected, down_new.log), written_by(down_new.log)
+    expected = told(expected, down_new.log)
     alone = left_alone(world, down)
     data = world.data()
     assert data.keys() == expected.keys()
     assert {path for path, stored in data.items() if stored != expected[path] and path not in alone} == set()
     assert {path for path in alone if data.get(path) != told_as_number(expected.get(path))} == set()
-    assert alone <= touched | later
+    assert alone <= touched | written_by(down_new.log)
     assert back["state"] == "rolled_back"
     assert adds_up(back["counts"]), back["counts"]
     figures(
         documents=documents,
         live_writes_up=len(log),
         documents_written_live=len(touched),
-        of_these_during_apply=meanwhile(world, up, log),
+        of_these_between_commits=meanwhile(world, up, log),
         created=len(written_by(log, "create")),
         deleted=len(written_by(log, "delete")),
         drifted=finished["counts"]["drifted"],
@@ -101,11 +116,12 @@ def test_what_others_count_up_meanwhile_is_counted_once(
     before: Data = {f"c/{n:05}": {"n": 0} for n in range(documents)}
     fill(world, before)
     up = Order.of(world, COUNT_UP, "up", **options)
-    live(up, "preflight", "review")
+    go_through(up, "preflight", "review")
 
     with LiveWriters(world.address, counting_code, sorted(before), documents // 8, seed) as others:
-        live(up, "apply", "verify")
-    finished = live(up, "finish")
+        apply_among(world, up, others)
+        do(up, "verify")
+    finished = do(up, "finish")
 
     expected = told(before, others.log)
     alone = left_alone(world, up)
@@ -118,7 +134,7 @@ def test_what_others_count_up_meanwhile_is_counted_once(
         documents=documents,
         live_writes=len(others.log),
         documents_written_live=len(written_by(others.log)),
-        of_these_during_apply=meanwhile(world, up, others.log),
+        of_these_between_commits=meanwhile(world, up, others.log),
         drifted=finished["counts"]["drifted"],
         conflicts=finished["counts"]["conflicts"],
         lost=0,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.bad_network import BadNetwork, Fault, late
-from tests.chaos.lives import PHASES, adds_up, batches, fill, live, numbers
+from tests.chaos.lives import PHASES, adds_up, batches, do, fill, go_through, numbers
 from tests.chaos.weather import WEATHERS
 from tests.chaos.worker import COUNT_UP, Order, Worker
 from tests.runs.world import World
@@ -15,7 +15,7 @@ from tests.runs.world import World
 
 @pytest.fixture
 def documents(is_long: bool) -> int:
-    return 5_000 if is_long else 200
+    return 1_000 if is_long else 120
 
 
 @pytest.mark.parametrize("weather", list(WEATHERS))
@@ -27,8 +27,8 @@ def test_every_document_is_counted_up_once_in_any_weather(
 
     with BadNetwork(str(world.address.emulator_host), schedule=WEATHERS[weather](seed)) as network:
         for direction, n in (("up", 1), ("down", 0)):
-            order = Order.of(world, COUNT_UP, direction, shards=2, batch_size=20, direction=direction)
-            finished = live(order.over(network.host))
+            order = Order.of(world, COUNT_UP, direction, shards=2, batch_size=10, direction=direction)
+            finished = go_through(order.over(network.host))
             wrong = {path: data for path, data in world.data().items() if data["n"] != before[path]["n"] + n}
             assert (wrong, finished["counts"]["updated"], sum(batches(world, order))) == ({}, documents, documents)
             assert adds_up(finished["counts"])
@@ -54,7 +54,7 @@ def test_a_commit_of_a_dead_worker_that_arrives_late_does_no_harm(world: World, 
     fill(world, before)
     options = {"shards": 1, "batch_size": 10}
     up = Order.of(world, COUNT_UP, "up", **options)
-    live(up, "preflight", "review")
+    go_through(up, "preflight", "review")
 
     def hold(method: str, number: int) -> Fault | None:
         return late() if method == "Commit" and number > 6 else None
@@ -65,17 +65,17 @@ def test_a_commit_of_a_dead_worker_that_arrives_late_does_no_harm(world: World, 
                 continue
             assert worker.kill()
         held = network.held
-        live(up, "finish")
+        do(up, "finish")
         if successor == "the same run":
-            live(up, "preflight", "apply")
+            go_through(up, "preflight", "apply")
             became = network.let_go()
-            live(up, "verify", "finish")
+            go_through(up, "verify", "finish")
             left = 1
         else:
             down = Order.of(world, COUNT_UP, "down", direction="down", **options)
-            live(down, "preflight", "review")
+            go_through(down, "preflight", "review")
             became = network.let_go()
-            live(down, "apply", "finish")
+            go_through(down, "apply", "finish")
             left = 0
 
     assert (len(became), {data["n"] - before[path]["n"] for path, data in world.data().items()}) == (held, {left})
@@ -84,7 +84,7 @@ def test_a_commit_of_a_dead_worker_that_arrives_late_does_no_harm(world: World, 
 def test_tasks_that_are_cleared_and_run_again_after_the_end_change_nothing(world: World) -> None:
     fill(world, numbers("c", 60))
     up = Order.of(world, COUNT_UP, "up", shards=2, batch_size=10)
-    counts = live(up)["counts"]
+    counts = go_through(up)["counts"]
     ended = world.read(), world.update_times(), counts, batches(world, up), "verified", "verified"
 
     found = {}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from firestore_migrations.errors import LeaseHeld
-from tests.chaos.lives import batches, fill, live
+from tests.chaos.lives import batches, do, fill, go_through
 from tests.chaos.worker import COUNT_UP, WHOLE_AMOUNTS, Order, Worker
 from tests.runs.world import World
 
@@ -20,7 +20,7 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=timezone.utc)
 @contextmanager
 def stopped_in_apply(world: World, order: Order, after: int) -> Iterator[Worker]:
     """A worker that stands still when so many batches are committed, and goes on when the block ends."""
-    live(order, "preflight", "review")
+    go_through(order, "preflight", "review")
     with Worker(order, "apply", 0) as worker:
         while len(batches(world, order)) < after:
             assert worker.is_alive, worker.result()
@@ -40,8 +40,8 @@ def test_a_second_run_is_refused_and_told_who_holds_the_target(world: World) -> 
         assert isinstance(worker.result(), dict)
 
     assert refused.value.facts["holder"] == "v002/first"
-    live(first, "verify")
-    assert live(first, "finish")["counts"]["updated"] == 400
+    do(first, "verify")
+    assert do(first, "finish")["counts"]["updated"] == 400
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_worker_that_stood_still_while_its_lease_ran_out_writes_nothing_more(
 
     with stopped_in_apply(world, first, after=5) as worker:
         world.lease(expires_at=LONG_AGO)
-        ended = live(second)
+        ended = go_through(second)
         then = world.read(), world.update_times(), batches(world, first)
         worker.go_on()
         result = worker.result()

@@ -54,7 +54,7 @@ def written(world: World) -> int:
     return sum("greeting" in user for user in world.data().values())
 
 
-def state_of_apply(run_id: str) -> str | None:
+def state_of_apply(run_id: str) -> str:
     """What Airflow's database says of the first shard's task."""
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
@@ -62,7 +62,7 @@ def state_of_apply(run_id: str) -> str | None:
     with create_session() as session:
         (dag_run,) = DagRun.find(run_id=run_id, session=session)
         (task,) = (ti for ti in dag_run.get_task_instances(session=session) if ti.task_id == "apply")
-        return task.state
+        return str(task.state)
 
 
 def at_work(world: World, terminal: Terminal) -> Life:
@@ -89,7 +89,7 @@ def test_a_run_is_paused_and_resumed_by_other_processes(
     until(lambda: state_of_apply(paused.json["run"]) == "up_for_reschedule", running)
     assert written(here) - before <= 2
     shown = terminal.type("status")
-    assert (shown.code, "v001 is paused: go on with `firestore-migrations resume v001`" in shown.out) == (3, True)
+    assert (shown.code, "v001 is paused: go on with firestore-migrations resume v001." in shown.out) == (3, True)
 
     resumed = terminal.type("resume", "--output", "json")
     out, err = running.communicate(timeout=120)

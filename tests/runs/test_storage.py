@@ -194,12 +194,24 @@ def test_segments_are_cut_and_come_back_in_order(tmp_path: Path, monkeypatch: py
 
 def test_a_batch_never_exceeds_rows_or_bytes(tmp_path: Path) -> None:
     writer = PlanWriter(Folder(tmp_path), rows_per_batch=3, request_limit=64 * 1024 + 1000)
-    for n, size in enumerate([400, 400, 400, 10, 10, 10, 10, 5000, 10]):
+    for n, size in enumerate([400, 400, 400, 10, 10, 10, 10, 10]):
         writer.add(row(f"c/{n}", size))
     plan = writer.close()
     cut = [[len(item.write) for item in batch.content] for batch in read_batches(Folder(tmp_path), plan)]
-    assert cut == [[400, 400], [400, 10, 10], [10, 10], [5000], [10]]
-    assert plan.batches == 5
+    assert cut == [[400, 400], [400, 10, 10], [10, 10, 10]]
+    assert plan.batches == 3
+
+
+def test_a_call_is_never_torn_and_one_that_is_too_large_for_a_request_is_a_failure(tmp_path: Path) -> None:
+    writer = PlanWriter(Folder(tmp_path), rows_per_batch=3, request_limit=64 * 1024 + 1000)
+    for source, sizes in (("c/a", [10, 10]), ("c/b", [10] * 5), ("c/c", [600, 600]), ("c/d", [10])):
+        for n, size in enumerate(sizes):
+            writer.add(row(f"made/{source[-1]}{n}", size)._replace(source=source))
+    writer.finish_call()
+    assert [(failure.path, failure.error.partition(":")[0]) for failure in writer.failures] == [("c/c", "TooLarge")]
+    plan = writer.close()
+    cut = [[item.source for item in batch.content] for batch in read_batches(Folder(tmp_path), plan)]
+    assert cut == [["c/a"] * 2, ["c/b"] * 5, ["c/d"]]
 
 
 def test_a_snapshot_comes_back_as_it_was_taken(tmp_path: Path) -> None:

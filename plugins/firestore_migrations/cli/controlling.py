@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from firestore_migrations.clearing import Cleared, clear_ended
+from firestore_migrations.clearing import Cleared, let_go_on
 from firestore_migrations.cli import place
 from firestore_migrations.cli.performing import Answer
 from firestore_migrations.cli.states import painted, when
@@ -35,7 +35,7 @@ def resume(arguments: Namespace) -> Answer:
     from firestore_migrations.runs import control
 
     done = _told(arguments, control.resume, control.RESUMABLE)
-    cleared = clear_ended(done.dag_id, done.run)
+    cleared = let_go_on(done.dag_id, done.run)
     return _answer(done, _how_it_goes_on(done, cleared), cleared_tasks=cleared.tasks)
 
 

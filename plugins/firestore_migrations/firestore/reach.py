@@ -28,7 +28,7 @@ def refuse_unreachable(address: Address, seconds: float = _SECONDS) -> None:
         except grpc.FutureTimeoutError:
             raise Unavailable(
                 f"{host} did not answer within {seconds:g} seconds; it was asked for {address.name}.",
-                "Check the connection's emulator_host and that the emulator runs, or the way to Google; repeat it then.",
+                "Check the connection's emulator_host and that the emulator runs, or the way to Google; then repeat.",
                 host=host,
             ) from None
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 WORTH_A_RETRY = (Unavailable, StorageError)
 _AFTER_THE_PLAN = frozenset({"apply", "verify"})
-_PAUSED_SECONDS = 5
+_PAUSED_SECONDS = 30
+_LEAST_SECONDS = 10  # Airflow takes a task for killed that it queues before the end of its last process is known
 _INTERRUPTED = "Interrupted with Ctrl-C."
 interrupted = threading.Event()
 """Set by Ctrl-C where the DAG runs in a person's own process: no phase begins any more but `finish`."""
@@ -117,7 +118,8 @@ class FirestoreMigrationOperator(BaseOperator):
         seconds = _PAUSED_SECONDS if isinstance(error, RunPaused) else error.facts.get("free_in")
         if seconds is not None and self.phase != "finish":
             self.log.info("%s Looking again in %d s.", error, seconds)
-            raise AirflowRescheduleException(datetime.now(timezone.utc) + timedelta(seconds=seconds)) from None
+            until = datetime.now(timezone.utc) + timedelta(seconds=max(_LEAST_SECONDS, seconds))
+            raise AirflowRescheduleException(until) from None
 
     def _without_values(self, error: Exception) -> FirestoreMigrationsError:
         """A foreign error as one of ours: where it was raised, and not what it says, which may quote a document."""

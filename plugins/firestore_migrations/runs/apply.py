@@ -45,7 +45,6 @@ def apply(run: Run, shard: int) -> dict[str, Any]:
         raise ConfigurationError(f"The plan of run {run.id} was not reviewed.", "Clear the task `review`.")
     with Writer(run.target.address) as writer, Reader(run.target.address) as reader:
         audit = Audit(Ledger(writer))
-        refuse_what_is_overtaken(run, audit)
         _refuse_another_plan(run, audit, part)
         applied = Applier(run, writer, reader).send(part)
     return {"shard": shard, **asdict(applied)}
@@ -117,6 +116,7 @@ class Applier:
         data = self._audit.run(run) or {"state": status.PENDING, "counts": NO_COUNTS}
         refuse_to_write(data)
         self._lease.acquire()
+        refuse_what_is_overtaken(run, self._audit)  # while the lease is ours, nobody overtakes it
         state = status.ROLLING_BACK if run.is_down else status.APPLYING
         if data["state"] not in (state, status.APPLIED, status.VERIFIED, status.ROLLED_BACK):
             self._audit.record_writing(run, state)

@@ -160,6 +160,10 @@ class Audit:
         """How many batches a run has committed; cheap however many there are."""
         return self._ledger.count(f"{ROOT}/{version}/runs/{run_id}/batches")
 
+    def count_written(self, version: str, run_id: str) -> int:
+        """How many batches of a run have written something: those that were split or sealed have not."""
+        return self._ledger.count(f"{ROOT}/{version}/runs/{run_id}/batches", "writes", 1)
+
     def has_batches(self, run: Run) -> bool:
         """Whether a run has committed anything yet."""
         return next(self._ledger.entries(f"{run.path}/batches"), None) is not None
@@ -266,9 +270,11 @@ class Audit:
                 continue
             return
 
-    def _event(self, run: Run, task: str, state: str, message: str, now: int) -> tuple[str, bytes]:
-        """The path of a new event, and the write that adds it."""
-        path = f"{run.path}/events/{now:016d}-{uuid.uuid4().hex[:8]}"
+    def _event(  # noqa: PLR0913 -- an event is all of it
+        self, run: Run, task: str, state: str, message: str, now: int, of: str = ""
+    ) -> tuple[str, bytes]:
+        """The path of a new event of the run, or of another one, and the write that adds it."""
+        path = f"{of or run.path}/events/{now:016d}-{uuid.uuid4().hex[:8]}"
         data = {"at": instant(now), "task": task, "state": state, "message": message, "by": run.triggered_by}
         return path, self._ledger.create(path, data)
 
@@ -343,13 +349,30 @@ class Audit:
         """Record failures as settled whose documents are as the migration wants them, or are gone."""
         self._put(self.failure_writes(run, failures, state=REDRIVEN, outcome=UNCHANGED))
 
-    def record_redriven(self, run: Run, earlier: str, failures: Iterable[Failure]) -> None:
-        """Record in an earlier run of the version that this run has migrated what failed there."""
+    def redriven_by_writes(self, run: Run, earlier: str, failures: Iterable[Failure]) -> list[bytes]:
+        """The writes that settle failures of an earlier run of the version, which this run has migrated."""
         path = f"{ROOT}/{run.version}/runs/{earlier}/failures"
         facts = {"state": REDRIVEN, "outcome": run.id}
-        self._put(
-            [self._ledger.put(f"{path}/{_failure_id(f.path, f.step)}", {**f._asdict(), **facts}) for f in failures]
-        )
+        return [self._ledger.put(f"{path}/{_failure_id(f.path, f.step)}", {**f._asdict(), **facts}) for f in failures]
+
+    def record_redriven(self, run: Run, earlier: str, failures: Iterable[Failure]) -> None:
+        """Record in an earlier run of the version that this run has settled what failed there."""
+        self._put(self.redriven_by_writes(run, earlier, failures))
+
+    def record_sealed(self, run: Run, earlier: str) -> None:
+        """Record in an earlier run of the version that this run goes on from there, and it commits nothing more."""
+        path = f"{ROOT}/{run.version}/runs/{earlier}"
+        while True:
+            (entry,), now = self._ledger.get(path)
+            if entry is None or entry.data.get("sealed_by"):
+                return
+            message = f"{run.id} goes on from here; this run commits nothing more"
+            event, write = self._event(run, "preflight", entry.data["state"], message, now, path)
+            try:
+                self._ledger.commit([write, self._ledger.change(path, {"sealed_by": run.id}, entry)], proof=event)
+            except Conflict:
+                continue
+            return
 
     def record_failures(self, run: Run, failures: Iterable[Failure]) -> None:
         """Record exactly these as the open failures of a plan; those of an earlier plan of the run are settled."""

@@ -35,6 +35,7 @@ from firestore_migrations.runs.committed import Part
 from firestore_migrations.runs.ledger import MOVED
 from firestore_migrations.runs.plan import MOST_WRITES, Batch, Call, Row, pins, write_rows
 from firestore_migrations.runs.pressure import PUSHED_BACK, Pressure
+from firestore_migrations.runs.redrive import failed_before
 from firestore_migrations.runs.replan import Content, Replanner
 from firestore_migrations.runs.run import Run
 
@@ -110,8 +111,9 @@ class Committer:
         self._permit = permit
         self._wait = wait
         self._pressure = pressure
-        self._replanner = Replanner(run, reader, audit)
+        self._replanner = Replanner(run, reader)
         self._most_bytes = run.target.address.request_limit - _BYTES_FOR_FRAME
+        self._failed_earlier = failed_before(run, audit) if run.options.redrive else {}
         self._failed_before = {(failure.step, failure.path): failure for failure in audit.failures(run)}
 
     def commit(self, batch: Batch) -> Applied:
@@ -224,8 +226,15 @@ class Committer:
             *pinned,
             *self._audit.failure_writes(self._run, failures.values()),
             *self._audit.redriven_writes(self._run, settled),
+            *self._settled_earlier(content.calls - failures.keys()),
             self._audit.batch_record(self._run, record),
         ]
+
+    def _settled_earlier(self, calls: AbstractSet[Call]) -> Iterator[bytes]:
+        """The writes that settle, in the same commit, what a redrive migrates: no other redrive does it again."""
+        for run_id, failures in self._failed_earlier.items():
+            settled = [failure for failure in failures if (failure.step, failure.path) in calls]
+            yield from self._audit.redriven_by_writes(self._run, run_id, settled)
 
     def _record(
         self, rows: str, content: Content | None = None, pinned: int = 0, split: tuple[str, ...] = ()

@@ -61,6 +61,8 @@ def _plan(run: Run, chunks: Iterator[tuple[Planned, int]], base: Base, writer: P
         failures += chunk.failures
         unchanged += chunk.unchanged
         scanned += documents
+    writer.finish_call()
+    failures += writer.failures
     return writer.close(
         scanned=scanned,
         unchanged=unchanged,

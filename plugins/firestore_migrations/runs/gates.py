@@ -55,6 +55,7 @@ def refuse_what_is_overtaken(run: Run, audit: Audit) -> None:
     runs = audit.runs(run.version)
     if run.is_down:
         _refuse_stale_rollback(run, runs, audit)
+        _refuse_sealed(run, runs)
         return
     if run.id in runs and runs[run.id]["checksum"] != run.migration.checksum:
         raise ChecksumChanged(
@@ -70,11 +71,23 @@ def refuse_what_is_overtaken(run: Run, audit: Audit) -> None:
             f"Trigger a new run: `firestore-migrations run {run.version}`.",
             run=undone[0],
         )
+    _refuse_sealed(run, runs)
     if not run.options.redrive and run.id not in committed_runs(run, audit):
         _refuse_a_second_time(run, audit)
     later = _later(run, audit.versions())
     what = f"Run {run.id} of {run.version} cannot go on behind the later"
     _refuse_if(OutOfOrder, later, what, "Roll back with `firestore-migrations rollback {}` first.")
+
+
+def _refuse_sealed(run: Run, runs: Mapping[str, Mapping[str, Any]]) -> None:
+    sealed_by = runs.get(run.id, {}).get("sealed_by")
+    if sealed_by:
+        raise Refused(
+            f"Run {run.id} of {run.version} writes nothing more: {sealed_by} has gone on from where it stopped.",
+            f"Trigger a new run: `firestore-migrations run {run.version}`; "
+            f"or take the version back with `firestore-migrations rollback {run.version}`.",
+            run=sealed_by,
+        )
 
 
 def _takes_back(run_id: str, rollback: str, runs: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -88,7 +101,7 @@ def _takes_back(run_id: str, rollback: str, runs: Mapping[str, Mapping[str, Any]
 def _refuse_stale_rollback(run: Run, runs: Mapping[str, Mapping[str, Any]], audit: Audit) -> None:
     """Refuse to go on with a rollback where a newer run has written: it would take that back as well."""
     newer = list(runs)[list(runs).index(run.id) + 1 :] if run.id in runs else []
-    written = [name for name in newer if runs[name]["mode"] == APPLY and audit.count_batches(run.version, name)]
+    written = [name for name in newer if runs[name]["mode"] == APPLY and audit.count_written(run.version, name)]
     if written:
         raise Refused(
             f"Rollback {run.id} of {run.version} was overtaken by {written[-1]}, which has written since; "
@@ -111,7 +124,7 @@ def committed_runs_of(version: str, audit: Audit, but: str = "") -> tuple[str, .
         audit: of the target.
         but: a run that is at work; if it takes the version back, it has not done so yet.
     """
-    return tuple(run_id for run_id in standing(version, audit, but).ups if audit.count_batches(version, run_id))
+    return tuple(run_id for run_id in standing(version, audit, but).ups if audit.count_written(version, run_id))
 
 
 def refuse_over_older(run: Run, versions: Versions) -> None:

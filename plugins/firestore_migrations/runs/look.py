@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import merge
 from itertools import groupby, islice
@@ -80,11 +80,21 @@ class Look:
         run: whose documents.
         audit: of the target.
         reader: a connection to it.
+        keep_lease: is called now and then while it looks; what it raises ends the look.
         keeps: whether residue is kept in storage, so that it can be applied.
     """
 
-    def __init__(self, run: Run, audit: Audit, reader: Reader, *, keeps: bool = True) -> None:
+    def __init__(
+        self,
+        run: Run,
+        audit: Audit,
+        reader: Reader,
+        *,
+        keeps: bool = True,
+        keep_lease: Callable[[], object] = lambda: None,
+    ) -> None:
         self._run = run
+        self._keep_lease = keep_lease
         self._audit = audit
         self._records = audit.batches(run.version, run.id)
         self._read_time = reader.get(["_migrations/_lease"])[1]
@@ -111,6 +121,8 @@ class Look:
             else:
                 self._look_at_documents(planner, step, finding)
         self._look_at_others(finding)
+        self._writer.finish_call()
+        finding.failures += self._writer.failures
         plan = self._writer.close(checksum=self._run.migration.checksum)
         finding.residue = plan.rows
         finding.reads = self._base.at.reads
@@ -143,6 +155,7 @@ class Look:
         documents = self._documents(step, step.scope)
         began = course_of(run).read_time
         while chunk := list(islice(documents, _AT_ONCE)):
+            self._keep_lease()
             failed = {path for name, path in self._set_aside if name == step.name}
             if step.idempotent:
                 planned = planner.plan([stored for stored in chunk if stored.path not in failed])
@@ -198,6 +211,7 @@ class Look:
     def _compare(self, rows: Iterable[Committed], finding: Finding) -> None:
         remaining = iter(rows)
         while chunk := list(islice(remaining, _AT_ONCE)):
+            self._keep_lease()
             found = self._base.at.get(item.row.path for item in chunk)
             for item in chunk:
                 _count(item, found[item.row.path], finding)
@@ -208,9 +222,13 @@ class _RowCounter:
 
     def __init__(self) -> None:
         self._rows = 0
+        self.failures: list[Failure] = []
 
     def add(self, _row: Row) -> None:
         self._rows += 1
+
+    def finish_call(self) -> None:
+        pass
 
     def close(self, **facts: Any) -> Plan:
         return Plan(rows=self._rows, **facts)

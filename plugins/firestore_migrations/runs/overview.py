@@ -100,8 +100,6 @@ def _remark(version: str, data: dict[str, Any], held: Holder | None, *, is_gone:
             f"nobody works on it: its lease ran out or was taken away; clear the failed task of its run, "
             f"or end it with `firestore-migrations cancel {version}`"
         )
-    if data["state"] == status.PAUSED:
-        return f"go on with `firestore-migrations resume {version}`"
     return "its file is gone, which was accepted" if is_gone and data.get("file_removed") else ""
 
 

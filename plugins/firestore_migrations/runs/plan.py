@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from firestore_migrations.errors import StorageError
+from firestore_migrations.runs.audit import Failure
 from firestore_migrations.runs.segments import Segment, SegmentWriter, read_groups, segment_name
 from firestore_migrations.runs.storage import Folder
 
@@ -74,7 +75,7 @@ class Row(NamedTuple):
     @property
     def call(self) -> Call:
         """What the row belongs to; in a script every row stands for itself."""
-        return self.step, self.source or f"/{self.path}"
+        return self.step, self.source or self.path
 
 
 class Batch(NamedTuple):
@@ -163,7 +164,7 @@ class PlanWriter:
 
     Args:
         folder: where to.
-        rows_per_batch: rows of one commit, at most; pins come on top of them.
+        rows_per_batch: rows of one commit, at most, unless one call has more; pins come on top of them.
         request_limit: bytes of one request, at most.
     """
 
@@ -172,6 +173,7 @@ class PlanWriter:
         self._segments = SegmentWriter(folder, _SCHEMA)
         self._most_rows = rows_per_batch
         self._most_bytes = request_limit - _BYTES_FOR_RECORD
+        self.failures: list[Failure] = []
         self._call: list[Row] = []
         self._batch: list[Row] = []
         self._batch_pins = self._batch_bytes = self._pins = 0
@@ -182,18 +184,29 @@ class PlanWriter:
         self._next = self._batches = 0
 
     def add(self, row: Row) -> None:
-        """Add a row. The rows of one call of a step follow each other, and are written in one commit if they fit."""
+        """Add a row. The rows of one call of a step follow each other, and are written in one commit.
+
+        A call that does not fit into one request is left out, and is among the `failures`.
+        """
         if self._call and row.call != self._call[0].call:
-            self._add_call()
+            self.finish_call()
         self._call.append(row)
 
-    def _add_call(self) -> None:
+    def finish_call(self) -> None:
+        """No row of the present call follows any more."""
+        if not self._call:
+            return
         pinned = pins(self._call)
         size = sum(len(row.write) + 8 for row in self._call) + sum(_PIN_BYTES + len(path) for path in pinned)
+        if size > self._most_bytes:
+            self.failures.append(_too_large(self._call[0], len(self._call), size))
+            self._call = []
+            return
         if not self._has_room(len(self._call), len(pinned), size):
             self._cut()
         self._batch_pins += len(pinned)
         self._pins += len(pinned)
+        self._batch_bytes += size
         for row in self._call:
             self._add_row(row)
         self._call = []
@@ -204,11 +217,7 @@ class PlanWriter:
         return is_few and self._batch_bytes + size <= self._most_bytes
 
     def _add_row(self, row: Row) -> None:
-        size = len(row.write) + 8
-        if self._batch and not self._has_room(1, 0, size):
-            self._cut()
         self._batch.append(row._replace(row=self._next))
-        self._batch_bytes += size
         self._next += 1
         self._digest.update(b"%s\0%s\0%d\0" % (row.path.encode(), row.operation.encode(), len(row.write)))
         self._digest.update(row.write)
@@ -218,7 +227,7 @@ class PlanWriter:
 
     def close(self, **facts: Any) -> Plan:
         """Write what is left, then what the plan holds; without that last file there is no plan."""
-        self._add_call()
+        self.finish_call()
         self._cut()
         plan = Plan(
             operations=dict(self._operations),
@@ -239,6 +248,11 @@ class PlanWriter:
         self._batches += bool(self._batch)
         self._batch = []
         self._batch_pins = self._batch_bytes = 0
+
+
+def _too_large(row: Row, rows: int, size: int) -> Failure:
+    error = f"TooLarge: its {rows} writes are {size:,} bytes, more than one request; they would not be atomic"
+    return Failure(row.source or row.path, row.step, error)
 
 
 def pins(rows: Iterable[Row]) -> dict[str, int]:

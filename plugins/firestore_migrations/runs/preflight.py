@@ -20,8 +20,8 @@ from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.gates import check_gates, refuse_over_older
 from firestore_migrations.runs.lease import Lease
 from firestore_migrations.runs.ledger import Ledger
-from firestore_migrations.runs.run import Run, instant, microseconds
-from firestore_migrations.runs.seal import seal
+from firestore_migrations.runs.run import APPLY, Run, instant, microseconds
+from firestore_migrations.runs.seal import seal_the_unfinished
 from firestore_migrations.runs.standing import standing
 
 
@@ -84,8 +84,8 @@ def preflight(run: Run) -> list[dict[str, Any]]:
             course = find_course(run)
             is_new = course is None
             if course is None:
-                if run.is_down:
-                    seal(run, audit, ledger, _to_take_back(run, audit))
+                if run.options.mode == APPLY and not run.options.redrive:
+                    seal_the_unfinished(run, audit, ledger)
                 course = _new_course(run, audit, writer)
                 run.folder.write_json("run.json", asdict(course))
         except (Refused, AuditAltered, StorageError) as error:

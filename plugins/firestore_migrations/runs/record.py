@@ -13,7 +13,7 @@ from firestore_migrations.runs import status
 Check = Callable[[Any], bool]
 _STATES = status.DONE | status.TOUCHED | status.WRITING
 _STATES |= {status.PENDING, status.PLANNED, status.AWAITING_APPROVAL, status.REJECTED, status.ROLLED_BACK}
-_VERSION = re.compile("v[0-9]{3,}")
+_VERSION = re.compile("v[0-9]+")
 
 
 def _is(*kinds: type) -> Check:

@@ -7,12 +7,13 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from firestore_migrations.authoring.drafts import Base
+from firestore_migrations.firestore.change import CREATED
 from firestore_migrations.firestore.codec import Codec
 from firestore_migrations.firestore.connection import Reader
 from firestore_migrations.firestore.point_in_time import PointInTime
 from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs import rollback
-from firestore_migrations.runs.audit import CONFLICT, Audit, Failure
+from firestore_migrations.runs.audit import CONFLICT, Failure
 from firestore_migrations.runs.plan import Call, Row, pins
 from firestore_migrations.runs.planner import Planned, Planner
 from firestore_migrations.runs.preflight import course_of
@@ -78,13 +79,11 @@ class Replanner:
     Args:
         run: whose migration.
         reader: a connection that cannot write.
-        audit: of the target.
     """
 
-    def __init__(self, run: Run, reader: Reader, audit: Audit) -> None:
+    def __init__(self, run: Run, reader: Reader) -> None:
         self._run = run
         self._reader = reader
-        self._audit = audit
         self._codec = Codec(reader)
 
     def replan(self, content: Content) -> Content:
@@ -93,8 +92,7 @@ class Replanner:
         present, at = self._reader.get([*(row.path for row in content.rows), *pinned])
         times = {path: None if stored is None else stored.update_time for path, stored in present.items()}
         content = replace(content, reads=content.reads + len(times), moved=frozenset())
-        content = self._with_pins_of_our_own(content, {path for path in pinned if times[path] != pinned[path]}, times)
-        moved_pins = {path for path, time in pins(content.rows).items() if times[path] != time}
+        moved_pins = {path for path, time in pinned.items() if times[path] != time}
         moved = [row for row in content.rows if times[row.path] != row.update_time or row.source in moved_pins]
         if not moved:
             return content
@@ -103,19 +101,6 @@ class Replanner:
         content = content.without([row for row in moved if not row.source], f"{CONFLICT}: changed since the script ran")
         calls = {row.call for row in moved if row.source}
         return self._planned_again(content, calls, at) if calls else content
-
-    def _with_pins_of_our_own(self, content: Content, moved: AbstractSet[str], times: dict[str, int | None]) -> Content:
-        """Accept that another step of this run has changed a document, which was then as this step saw it."""
-        if not moved or len(self._run.migration.steps) == 1:
-            return content
-        batches = self._audit.batches(self._run.version, self._run.id)
-        ours = {record.commit_time for record in batches if not record.drift}
-        accepted = {path for path in moved if times[path] in ours}
-        rows = [
-            row._replace(source_time=times[row.source]) if row.source in accepted and row.path != row.source else row
-            for row in content.rows
-        ]
-        return replace(content, rows=rows)
 
     def _planned_again(self, content: Content, calls: set[Call], at: int) -> Content:
         """Make these calls again with their sources as they are now; what they write then replaces their rows."""
@@ -128,7 +113,8 @@ class Replanner:
             if source is not None:  # a document that is gone has nothing to migrate
                 planned = self._planned(step, source, point)
                 number = next(row.row for row in content.rows if row.call == (step, path))
-                rows += [row._replace(row=number) for row in planned.rows]
+                written = {row.path for row in rows}
+                rows += [row._replace(row=number) for row in planned.rows if not _is_there_already(row, written)]
                 failures += [failure._replace(row=number, task="apply") for failure in planned.failures]
         return replace(
             content,
@@ -164,6 +150,11 @@ class Replanner:
             moved=frozenset(row.call for row in moved),
             is_replanned=True,
         )
+
+
+def _is_there_already(row: Row, written: AbstractSet[str]) -> bool:
+    """Whether another call of the batch creates the same document; one of them is enough, as in the plan."""
+    return row.operation == CREATED and row.path != row.source and row.path in written
 
 
 def _failure(row: Row, error: str) -> Failure:

@@ -1,28 +1,23 @@
 """review: joins the plans of all shards into one, with one digest and one report; refuses what must not be applied."""
 
-# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
-
 from __future__ import annotations
 
 from collections import Counter
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from firestore_migrations.errors import ChecksumChanged, ConfigurationError, OverBudget, TooManyFailures, WrittenTwice
+from firestore_migrations.errors import ChecksumChanged, ConfigurationError, OverBudget, TooManyFailures
 from firestore_migrations.firestore.connection import Reader, Writer
 from firestore_migrations.firestore.ramp import seconds_for
 from firestore_migrations.runs import redrive, status
 from firestore_migrations.runs.audit import CONFLICT, NO_COUNTS, Audit, Failure
-from firestore_migrations.runs.committed import Part, batches_of, joined_digest
+from firestore_migrations.runs.committed import Part, joined_digest
 from firestore_migrations.runs.ledger import Ledger
+from firestore_migrations.runs.overlap import refuse_overlap
 from firestore_migrations.runs.plan import Plan, find_plan
 from firestore_migrations.runs.preflight import course_of
 from firestore_migrations.runs.price import Usage
 from firestore_migrations.runs.report import report
 from firestore_migrations.runs.run import Run
-from firestore_migrations.runs.segments import read_groups
 from firestore_migrations.runs.snapshot import find_snapshot
 
 
@@ -64,7 +59,8 @@ def review(run: Run) -> dict[str, Any]:
     run.folder.write("report.md", report(run, result, plans, parts, failures).encode())
     with Writer(run.target.address) as writer:
         audit = Audit(Ledger(writer))
-        audit.record_failures(run, failures)
+        if not audit.has_batches(run):
+            audit.record_failures(run, failures)
         _refuse_what_must_not_be_applied(run, result, plans, parts, failures)
         if not audit.has_batches(run):
             message = f"planned {first_row} writes; the report is {run.folder / 'report.md'}"
@@ -113,7 +109,9 @@ def seconds(run: Run, rows: int) -> float:
 def _refuse_what_must_not_be_applied(
     run: Run, result: dict[str, Any], plans: list[Plan], parts: list[Part], failures: list[Failure]
 ) -> None:
-    _refuse_documents_written_twice(run, plans, parts)
+    is_of_one_step = len({shard.step for shard in course_of(run).shards}) == 1
+    if not is_of_one_step or any(plan.writes_others for plan in plans):
+        refuse_overlap(run.version, run.folder, parts)
     failed = [failure for failure in failures if not failure.is_conflict]
     if len(failed) > run.options.allowed_failures(result["counts"]["scanned"]):
         first = "; ".join(f"{failure.path} ({failure.error})" for failure in failed[:3])
@@ -129,33 +127,6 @@ def _refuse_what_must_not_be_applied(
             "Nothing was written. Raise the budget, or narrow the scope.",
             price=result["price"],
         )
-
-
-def _refuse_documents_written_twice(run: Run, plans: list[Plan], parts: list[Part]) -> None:
-    """A step that only changes its own documents cannot write one twice; anything else is looked at."""
-    if len({shard.step for shard in course_of(run).shards}) == 1 and not any(plan.writes_others for plan in plans):
-        return
-    paths = [
-        group["path"]
-        for part, plan in zip(parts, plans, strict=True)
-        for group in read_groups(run.folder / part.name, plan.segments, ["path"])
-    ]
-    if not paths:
-        return
-    counted = pc.value_counts(pa.chunked_array([chunk for path in paths for chunk in path.chunks]))
-    twice = counted.filter(pc.greater(counted.field("counts"), 1)).field("values").to_pylist()
-    if not twice:
-        return
-    wanted = min(twice)
-    batches = (batch for part in parts for batch in batches_of(run.folder, part))
-    steps = sorted({row.step for batch in batches for row in batch.content if row.path == wanted})
-    raise WrittenTwice(
-        f"{len(twice)} documents are written twice by {run.version}, the first of them {wanted} "
-        f"by {' and '.join(map(repr, steps))}.",
-        "Nothing was written. Put the steps into two versions; or, within one step, use shards=1 or a @script.",
-        path=wanted,
-        steps=tuple(steps),
-    )
 
 
 def _plan(run: Run, shard: int) -> Plan:

@@ -1,47 +1,51 @@
-"""seal: a run that stopped half way, and that is to be taken back, commits nothing more.
+"""seal: a run that stopped half way commits nothing more once another run goes on from there.
 
-A commit whose sender is long dead may still be on its way. It would bring back a part of what is being taken back. So
-every batch of the run that has no record yet is given one, without rows: no commit of it can be carried out any more.
+A commit whose sender is long dead may still be on its way. It would write what nobody expects any more: beside a newer
+plan, or over what was taken back. So every batch of such a run that has no record yet is given one, without rows: no
+commit of it can be carried out any more. What the run has written stands, and can be taken back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
+from firestore_migrations.errors import StorageError
 from firestore_migrations.runs import status
 from firestore_migrations.runs.audit import Audit, BatchRecord
 from firestore_migrations.runs.committed import Part, batches_of, leaves, parts_of
 from firestore_migrations.runs.ledger import Conflict, Ledger
 from firestore_migrations.runs.plan import NO_ROWS
-from firestore_migrations.runs.run import Run
+from firestore_migrations.runs.run import APPLY, Run
 
 _AT_ONCE = 400
 _ALL_SENT = frozenset({status.APPLIED, status.VERIFIED, status.ROLLED_BACK})
 
 
-def seal(run: Run, audit: Audit, ledger: Ledger, run_ids: tuple[str, ...]) -> None:
-    """Let these runs of the version commit nothing more. Safe to repeat; costs nothing for a run that was finished.
+def seal_the_unfinished(run: Run, audit: Audit, ledger: Ledger) -> None:
+    """Let the earlier runs of this version commit nothing more. Safe to repeat; costs nothing for those that finished.
+
+    A run whose plan is gone has none that a worker could go on with.
 
     Args:
-        run: that takes them back.
+        run: that goes on.
         audit: of the target.
         ledger: of the target.
-        run_ids: the runs.
-
-    Raises:
-        StorageError: a plan is gone or altered.
     """
-    runs = audit.runs(run.version)
-    for run_id in run_ids:
-        if runs[run_id]["state"] in _ALL_SENT:
+    for run_id, data in audit.runs(run.version).items():
+        if run_id == run.id or data["mode"] != APPLY or data["state"] in _ALL_SENT or data.get("sealed_by"):
             continue
-        path = f"{run.path.rpartition('/')[0]}/{run_id}/batches"
-        while records := list(_unsent(run, audit, run_id, runs[run_id].get("residue", [])))[:_AT_ONCE]:
-            writes = [ledger.create(f"{path}/{record.rows}", record.written()) for record in records]
-            try:
-                ledger.commit(writes, proof=f"{path}/{records[0].rows}")
-            except Conflict:
-                continue  # one of them has just arrived; look again
+        with suppress(StorageError):
+            _seal(run, audit, ledger, run_id, data.get("residue", []))
+        audit.record_sealed(run, run_id)
+
+
+def _seal(run: Run, audit: Audit, ledger: Ledger, run_id: str, residue: list[dict[str, int | str]]) -> None:
+    path = f"{run.path.rpartition('/')[0]}/{run_id}/batches"
+    while records := list(_unsent(run, audit, run_id, residue))[:_AT_ONCE]:
+        writes = [ledger.create(f"{path}/{record.rows}", record.written()) for record in records]
+        with suppress(Conflict):  # one of them has just arrived; look again
+            ledger.commit(writes, proof=f"{path}/{records[0].rows}")
 
 
 def _unsent(run: Run, audit: Audit, run_id: str, residue: list[dict[str, int | str]]) -> Iterator[BatchRecord]:

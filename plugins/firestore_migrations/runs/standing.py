@@ -116,7 +116,7 @@ def standing(version: str, audit: Audit, but: str = "") -> Standing:
     beneath: dict[str, tuple[str, ...]] = {}
     pile = Standing(version, runs, (), beneath)
     for run_id, data in runs.items():
-        if data["state"] not in _FINISHED and not audit.count_batches(version, run_id):
+        if data["state"] not in _FINISHED and not audit.count_written(version, run_id):
             continue
         beneath[run_id] = pile.pile
         undoes = tuple(data.get("undoes", ()))

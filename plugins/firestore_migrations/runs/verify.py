@@ -8,6 +8,7 @@ planned for it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -18,6 +19,7 @@ from firestore_migrations.runs.apply import Applier
 from firestore_migrations.runs.audit import NO_COUNTS, Audit
 from firestore_migrations.runs.control import refuse_to_write
 from firestore_migrations.runs.gates import refuse_what_is_overtaken
+from firestore_migrations.runs.lease import Lease
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.look import Finding, Look
 from firestore_migrations.runs.run import Run
@@ -35,17 +37,21 @@ def verify(run: Run) -> dict[str, Any]:
         VerifyFailed: residue remains after several passes, or a check does not hold; the paths are in `verify.json`.
     """
     with Writer(run.target.address) as writer, Reader(run.target.address) as reader:
-        audit = Audit(Ledger(writer))
+        ledger = Ledger(writer)
+        audit = Audit(ledger)
         refuse_to_write(audit.run(run) or {})
+        lease = Lease(ledger, run.holder, run.path)
+        lease.acquire()  # a rollback that came between would make of the verdict a lie
         refuse_what_is_overtaken(run, audit)
         if run.is_down:
-            finding = Look(run, audit, reader).at_what_was_restored()
+            finding = Look(run, audit, reader, keep_lease=lease.keep).at_what_was_restored()
         else:
-            finding = _until_no_residue(run, audit, writer, reader)
+            finding = _until_no_residue(run, audit, writer, reader, lease.keep)
         run.folder.write_json("verify.json", asdict(finding))
         _refuse_failed_checks(run, finding)
         if run.options.redrive:
             redrive.settle(run, audit, redrive.failed_before(run, audit))
+        lease.permit()
         state = status.ROLLED_BACK if run.is_down else status.VERIFIED
         audit.record(run, "verify", f"residue 0, {finding.held} documents hold what was planned", state, error=None)
     return {name: value for name, value in asdict(finding).items() if not isinstance(value, list)}
@@ -72,10 +78,12 @@ def look_again(run: Run) -> Finding:
     return finding
 
 
-def _until_no_residue(run: Run, audit: Audit, writer: Writer, reader: Reader) -> Finding:
+def _until_no_residue(
+    run: Run, audit: Audit, writer: Writer, reader: Reader, keep_lease: Callable[[], object]
+) -> Finding:
     applied_residue = reads = 0
     for _ in range(_PASSES):
-        look = Look(run, audit, reader)
+        look = Look(run, audit, reader, keep_lease=keep_lease)
         _record_applied(run, audit)
         finding = look.at_the_scope()
         reads += finding.reads
