@@ -243,7 +243,12 @@ def _interruptible() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, interrupt)
     interrupted.clear()
     try:
-        yield
+        try:
+            yield
+        except Exception as error:
+            if interrupted.is_set():  # what Airflow makes of it that is met in the middle of its own work
+                raise KeyboardInterrupt from error
+            raise
         if interrupted.is_set():
             raise KeyboardInterrupt
     finally:

@@ -154,7 +154,7 @@ def test_a_version_out_of_order_is_refused_at_once_and_the_audit_says_what_to_ru
     assert outcome.tries["preflight"] == 1
     run = world.records()[f"v002/runs/{outcome.run_id}"]
     assert run["state"] == "failed"
-    assert "Run `firestore-migrations run v001` first." in run["error"]
+    assert "Run `firestore-migrations run v001` first" in run["error"]
     assert "_lease" not in world.records() or _lease(world) == ""
 
 

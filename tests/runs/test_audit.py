@@ -38,7 +38,6 @@ RUN_FIELDS = {
     "price": float,
     "error": type(None),
     "writing_since": datetime,
-    "rollout_percent": int,
 }
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -27,6 +27,8 @@ ROOT = "_migrations"
 OPEN, REDRIVEN = "open", "redriven"
 UNCHANGED = "unchanged"
 CONFLICT = "conflict"
+INVALID = "InvalidArgument"
+TOO_LARGE = "TooLarge"
 NO_COUNTS = dict.fromkeys(
     ("scanned", "created", "updated", "deleted", "unchanged", "drifted", "conflicts", "failed"), 0
 )
@@ -116,8 +118,8 @@ class Failure(NamedTuple):
 
     @property
     def is_refused_by_the_server(self) -> bool:
-        """Whether it could be planned; to plan it again would change nothing."""
-        return self.row is not None and not self.is_conflict
+        """Whether it could be planned, and not be written; to plan it again would change nothing."""
+        return self.row is not None and self.error.startswith((INVALID, TOO_LARGE))
 
 
 class Audit:
@@ -172,10 +174,10 @@ class Audit:
         """Every open failure of a run."""
         return self.failures_of(run.version, run.id)
 
-    def failures_of(self, version: str, run_id: str, redriven_by: str = "-") -> list[Failure]:
-        """Every open failure of a run that is named by version and id, and those that a later run has settled."""
+    def failures_of(self, version: str, run_id: str, redriven_by: Collection[str] = frozenset()) -> list[Failure]:
+        """Every open failure of a run that is named by version and id, and those that these later runs have settled."""
         entries = [entry.data for _, entry in self._ledger.entries(f"{ROOT}/{version}/runs/{run_id}/failures")]
-        found = [data for data in entries if data["state"] == OPEN or data.get("outcome") == redriven_by]
+        found = [data for data in entries if data["state"] == OPEN or data.get("outcome") in redriven_by]
         return [Failure(**{name: data[name] for name in Failure._fields if name in data}) for data in found]
 
     def count_failures(self, run: Run, field: str, value: str) -> int:

@@ -30,7 +30,7 @@ from firestore_migrations.errors import CommitError, Unavailable
 from firestore_migrations.firestore import wire
 from firestore_migrations.firestore.change import CREATED, DELETED, UPDATED
 from firestore_migrations.firestore.connection import Reader, Writer, is_transient
-from firestore_migrations.runs.audit import CONFLICT, Audit, BatchRecord, Failure
+from firestore_migrations.runs.audit import CONFLICT, INVALID, TOO_LARGE, Audit, BatchRecord, Failure
 from firestore_migrations.runs.committed import Part
 from firestore_migrations.runs.ledger import MOVED
 from firestore_migrations.runs.plan import MOST_WRITES, Batch, Call, Row, pins, write_rows
@@ -132,7 +132,7 @@ class Committer:
                 return self._split(batch, cut)
             record, writes = self._writes(batch.rows, content)
             if sum(map(len, writes)) > self._most_bytes:
-                content = content.without(content.rows, "TooLarge: what it writes does not fit into one request")
+                content = content.without(content.rows, f"{TOO_LARGE}: what it writes does not fit into one request")
                 continue
             error = self._send(writes)
             if error is None:
@@ -289,7 +289,7 @@ class Committer:
                 f"Firestore calls a batch of {self._run.version} invalid, but none of its documents.",
                 "This is a defect; please report it with the run's id.",
             )
-        return content.without(invalid, "InvalidArgument: Firestore does not take the document as it would become")
+        return content.without(invalid, f"{INVALID}: Firestore does not take the document as it would become")
 
     def _invalid(self, rows: list[Any]) -> Iterator[Any]:
         if not self._is_invalid(rows):

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from firestore_migrations.errors import StorageError
-from firestore_migrations.runs.audit import Failure
+from firestore_migrations.runs.audit import TOO_LARGE, Failure
 from firestore_migrations.runs.segments import Segment, SegmentWriter, read_groups, segment_name
 from firestore_migrations.runs.storage import Folder
 
@@ -251,7 +251,7 @@ class PlanWriter:
 
 
 def _too_large(row: Row, rows: int, size: int) -> Failure:
-    error = f"TooLarge: its {rows} writes are {size:,} bytes, more than one request; they would not be atomic"
+    error = f"{TOO_LARGE}: its {rows} writes are {size:,} bytes, more than one request; they would not be atomic"
     return Failure(row.source or row.path, row.step, error)
 
 

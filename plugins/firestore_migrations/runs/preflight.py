@@ -84,7 +84,7 @@ def preflight(run: Run) -> list[dict[str, Any]]:
             course = find_course(run)
             is_new = course is None
             if course is None:
-                if run.options.mode == APPLY and not run.options.redrive:
+                if run.options.mode == APPLY:
                     seal_the_unfinished(run, audit, ledger)
                 course = _new_course(run, audit, writer)
                 run.folder.write_json("run.json", asdict(course))

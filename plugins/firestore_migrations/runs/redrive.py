@@ -17,23 +17,28 @@ from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs import status
 from firestore_migrations.runs.audit import Audit, Failure
 from firestore_migrations.runs.run import APPLY, UP, Run
+from firestore_migrations.runs.standing import standing
 
 Failed = dict[str, list[Failure]]
 """Open failures by the id of the run that they come from."""
 
 
 def failed_before(run: Run, audit: Audit) -> Failed:
-    """The open failures of the earlier runs of this version that were not taken back; this run may have settled them.
+    """The open failures of the earlier runs of this version that were not taken back.
+
+    Those count too that this run has settled, or a redrive that was taken back itself.
 
     Raises:
         NothingToRedrive: there are none.
     """
     found: Failed = {}
+    there = standing(run.version, audit).pile
+    taken_back = frozenset(name for name in audit.runs(run.version) if name not in there) | {run.id}
     for run_id, data in reversed(audit.runs(run.version).items()):
-        if data["direction"] != UP and data["state"] == status.ROLLED_BACK:
+        if data["state"] == status.ROLLED_BACK and data["leaves"]["state"] == status.ROLLED_BACK:
             break
         if run_id != run.id and data["direction"] == UP and data["mode"] == APPLY:
-            open_ones = audit.failures_of(run.version, run_id, redriven_by=run.id)
+            open_ones = audit.failures_of(run.version, run_id, redriven_by=taken_back)
             failures = [failure for failure in open_ones if _can_be_redriven(run, failure)]
             found.update({run_id: failures} if failures else {})
     if not found:

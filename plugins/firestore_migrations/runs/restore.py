@@ -29,7 +29,7 @@ from firestore_migrations.firestore.merge import merge
 from firestore_migrations.runs.committed import Committed
 from firestore_migrations.runs.undo import Undo
 
-_STAMP_WINDOW = 30_000_000
+_STAMP_WINDOW = 2_000_000
 """Microseconds. The server stamps the time when a request arrived, some milliseconds before the time of its commit."""
 
 

@@ -25,7 +25,8 @@ _ALL_SENT = frozenset({status.APPLIED, status.VERIFIED, status.ROLLED_BACK})
 def seal_the_unfinished(run: Run, audit: Audit, ledger: Ledger) -> None:
     """Let the earlier runs of this version commit nothing more. Safe to repeat; costs nothing for those that finished.
 
-    A run whose plan is gone has none that a worker could go on with.
+    A run whose plan is gone has none that a worker could go on with. A redrive leaves the run alone whose failures it
+    takes up: that may go on.
 
     Args:
         run: that goes on.
@@ -33,27 +34,42 @@ def seal_the_unfinished(run: Run, audit: Audit, ledger: Ledger) -> None:
         ledger: of the target.
     """
     for run_id, data in audit.runs(run.version).items():
-        if run_id == run.id or data["mode"] != APPLY or data["state"] in _ALL_SENT or data.get("sealed_by"):
+        is_redrive = not data.get("rollout_percent")
+        if (
+            run_id == run.id
+            or data["mode"] != APPLY
+            or data.get("sealed_by")
+            or (run.options.redrive and not is_redrive)
+        ):
             continue
+        is_sent = data["state"] in _ALL_SENT
         with suppress(StorageError):
-            _seal(run, audit, ledger, run_id, data.get("residue", []))
-        audit.record_sealed(run, run_id)
+            _seal(run, audit, ledger, run_id, data.get("residue", []), is_sent=is_sent)
+        if not is_sent:
+            audit.record_sealed(run, run_id)
 
 
-def _seal(run: Run, audit: Audit, ledger: Ledger, run_id: str, residue: list[dict[str, int | str]]) -> None:
+def _seal(  # noqa: PLR0913 -- which run, by which, and what of it
+    run: Run, audit: Audit, ledger: Ledger, run_id: str, residue: list[dict[str, int | str]], *, is_sent: bool
+) -> None:
     path = f"{run.path.rpartition('/')[0]}/{run_id}/batches"
-    while records := list(_unsent(run, audit, run_id, residue))[:_AT_ONCE]:
+    while records := list(_unsent(run, audit, run_id, residue, is_sent=is_sent))[:_AT_ONCE]:
         writes = [ledger.create(f"{path}/{record.rows}", record.written()) for record in records]
         with suppress(Conflict):  # one of them has just arrived; look again
             ledger.commit(writes, proof=f"{path}/{records[0].rows}")
 
 
-def _unsent(run: Run, audit: Audit, run_id: str, residue: list[dict[str, int | str]]) -> Iterator[BatchRecord]:
-    """A record without rows for each batch that has none."""
+def _unsent(
+    run: Run, audit: Audit, run_id: str, residue: list[dict[str, int | str]], *, is_sent: bool
+) -> Iterator[BatchRecord]:
+    """A record without rows for each batch that has none; of a run that was verified, only residue may have none."""
     folder = run.of(run_id)
     records = {record.rows: record for record in audit.batches(run.version, run_id)}
-    planned = parts_of(folder)
-    parts = [*planned, *(Part(str(place["plan"]), len(planned), int(place["first_row"])) for place in residue)]
+    planned = parts_of(folder) if residue or not is_sent else []
+    parts = [
+        *(() if is_sent else planned),
+        *(Part(str(place["plan"]), len(planned), int(place["first_row"])) for place in residue),
+    ]
     for part in parts:
         plan, first_row = (part.name, part.first_row) if part.is_residue else ("", 0)
         for whole in batches_of(folder, part):

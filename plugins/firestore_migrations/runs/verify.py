@@ -22,6 +22,7 @@ from firestore_migrations.runs.gates import refuse_what_is_overtaken
 from firestore_migrations.runs.lease import Lease
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.look import Finding, Look
+from firestore_migrations.runs.overlap import refuse_overlap
 from firestore_migrations.runs.run import Run
 
 _PASSES = 5
@@ -34,6 +35,7 @@ def verify(run: Run) -> dict[str, Any]:
         residue, residue_applied, held, changed_since, born_since, checks (failed ones) and reads.
 
     Raises:
+        WrittenTwice: two calls meet in a document that is residue.
         VerifyFailed: residue remains after several passes, or a check does not hold; the paths are in `verify.json`.
     """
     with Writer(run.target.address) as writer, Reader(run.target.address) as reader:
@@ -91,7 +93,9 @@ def _until_no_residue(
         _settle_failures(run, audit, finding)
         if not finding.residue:
             return finding
-        Applier(run, writer, reader).send(look.residue_part())
+        part = look.residue_part()
+        refuse_overlap(run.version, run.folder, [part])
+        Applier(run, writer, reader).send(part)
         applied_residue += finding.residue
     raise VerifyFailed(
         f"{finding.residue} documents of {run.version} are still in the old shape after {_PASSES} passes.",
