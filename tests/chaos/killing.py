@@ -44,6 +44,7 @@ class Killer:
             self._die_at_any_time(phase)
         self._order.perform("review")
         self._die_between_batches()
+        self._planned["verify"] += self._planned["apply"]  # those that ended before they could be killed
         verified = self._die_at_any_time("verify")
         return verified, self._order.perform("finish")
 

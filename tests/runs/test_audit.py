@@ -100,7 +100,7 @@ def test_every_record_has_exactly_its_fields(world: World) -> None:
         "remark": str,
     }
     batch = {"shard", "rows", "writes", "drifted"}
-    sums = {"created", "updated", "deleted", "documents", "unchanged", "pins", "reads", "drift"}
+    sums = {"created", "updated", "deleted", "documents", "unchanged", "pins", "reads", "drift", "stamped_at"}
     assert sorted((path.rsplit("/", 1)[1], "drift" in records[path]) for path in kinds["batches"]) == [
         ("000000000-000000003", True),
         ("000000004-000000007", False),

@@ -21,11 +21,12 @@ from typing import Any, NamedTuple
 from firestore_migrations.authoring.migration import Migration
 from firestore_migrations.runs import status
 from firestore_migrations.runs.ledger import Conflict, Entry, Ledger
-from firestore_migrations.runs.run import APPLY, Run, instant
+from firestore_migrations.runs.run import APPLY, Run, instant, microseconds
 
 ROOT = "_migrations"
 OPEN, REDRIVEN = "open", "redriven"
 UNCHANGED = "unchanged"
+_BY_THE_SERVER = frozenset({"stamped_at", "commit_time"})
 CONFLICT = "conflict"
 INVALID = "InvalidArgument"
 TOO_LARGE = "TooLarge"
@@ -53,6 +54,7 @@ class BatchRecord(NamedTuple):
         first_row: of that plan, in the whole run.
         split: the batches that stand in its place; nothing was written then.
         sealed_by: the run that takes this one back, and lets it commit this batch no more.
+        stamped_at: in microseconds: what the server put where the commit had its time put.
         commit_time: in microseconds: the update time of its documents.
     """
 
@@ -73,19 +75,29 @@ class BatchRecord(NamedTuple):
     first_row: int = 0
     split: tuple[str, ...] = ()
     sealed_by: str = ""
+    stamped_at: int = 0
     commit_time: int = 0
 
     def written(self) -> dict[str, Any]:
         """The fields of the document that is the record."""
         always = {"rows": self.rows, "shard": self.shard, "writes": self.writes, "drifted": self.drifted}
-        facts = {name: value for name, value in self._asdict().items() if value and name != "commit_time"}
+        facts = {name: value for name, value in self._asdict().items() if value and name not in _BY_THE_SERVER}
         return {**facts, **always}
 
     @classmethod
     def of(cls, rows: str, entry: Entry) -> BatchRecord:
         """The record that is at `batches/{rows}`."""
         known = {name: value for name, value in entry.data.items() if name in cls._fields}
-        return cls(**{**known, "rows": rows, "split": tuple(known.get("split", ())), "commit_time": entry.update_time})
+        stamped = known.get("stamped_at")
+        return cls(
+            **{
+                **known,
+                "rows": rows,
+                "split": tuple(known.get("split", ())),
+                "stamped_at": entry.update_time if stamped is None else microseconds(stamped),
+                "commit_time": entry.update_time,
+            }
+        )
 
 
 class Failure(NamedTuple):
@@ -319,7 +331,7 @@ class Audit:
 
     def batch_record(self, run: Run, record: BatchRecord) -> bytes:
         """The write that goes into a batch's commit, and lets the same batch never be committed again."""
-        return self._ledger.create(self.batch_path(run, record.rows), record.written())
+        return self._ledger.create(self.batch_path(run, record.rows), record.written(), stamp="stamped_at")
 
     def batch_path(self, run: Run, rows: str) -> str:
         """The path of a batch's record."""
@@ -329,37 +341,40 @@ class Audit:
         """A write whose precondition cannot hold: no commit that it is in is ever carried out."""
         return self._ledger.impossible(f"{run.path}/batches/impossible")
 
-    def failure_writes(self, run: Run, failures: Iterable[Failure], **facts: str) -> list[bytes]:
-        """The writes that record failures as open, unless facts say otherwise; safe to repeat."""
-        return [
-            self._ledger.put(
-                f"{run.path}/failures/{_failure_id(failure.path, failure.step)}",
-                {**failure._asdict(), "state": OPEN, **facts},
-            )
-            for failure in failures
-        ]
+    def failure_writes(self, run: Run, failures: Iterable[Failure]) -> list[bytes]:
+        """The writes, for the commit that sets their documents aside, that record open failures."""
+        return self._puts(_failure_records(run.path, failures, state=OPEN))
 
     def redriven_writes(self, run: Run, failures: Iterable[Failure]) -> list[bytes]:
         """The writes, for the commit that migrates their documents, that record failures as settled."""
-        return self.failure_writes(run, failures, state=REDRIVEN, outcome="written")
+        return self._puts(_failure_records(run.path, failures, state=REDRIVEN, outcome="written"))
+
+    def redriven_by_writes(self, run: Run, earlier: str, failures: Iterable[Failure]) -> list[bytes]:
+        """The same for failures of an earlier run of the version."""
+        return self._puts(_redriven_by(run, earlier, failures))
 
     def record_late_failures(self, run: Run, failures: Iterable[Failure]) -> None:
         """Record documents that verify, and nothing before it, could not plan."""
-        self._put(self.failure_writes(run, [failure._replace(task="verify") for failure in failures]))
+        late = [failure._replace(task="verify") for failure in failures]
+        self._ledger.become(_failure_records(run.path, late, state=OPEN))
 
     def record_found_unchanged(self, run: Run, failures: Iterable[Failure]) -> None:
         """Record failures as settled whose documents are as the migration wants them, or are gone."""
-        self._put(self.failure_writes(run, failures, state=REDRIVEN, outcome=UNCHANGED))
-
-    def redriven_by_writes(self, run: Run, earlier: str, failures: Iterable[Failure]) -> list[bytes]:
-        """The writes that settle failures of an earlier run of the version, which this run has migrated."""
-        path = f"{ROOT}/{run.version}/runs/{earlier}/failures"
-        facts = {"state": REDRIVEN, "outcome": run.id}
-        return [self._ledger.put(f"{path}/{_failure_id(f.path, f.step)}", {**f._asdict(), **facts}) for f in failures]
+        self._ledger.become(_failure_records(run.path, failures, state=REDRIVEN, outcome=UNCHANGED))
 
     def record_redriven(self, run: Run, earlier: str, failures: Iterable[Failure]) -> None:
         """Record in an earlier run of the version that this run has settled what failed there."""
-        self._put(self.redriven_by_writes(run, earlier, failures))
+        self._ledger.become(_redriven_by(run, earlier, failures))
+
+    def record_failures(self, run: Run, failures: Iterable[Failure]) -> None:
+        """Record exactly these as the open failures of a plan; those of an earlier plan of the run are settled."""
+        records = _failure_records(run.path, failures, state=OPEN)
+        settled = {
+            path: {"state": REDRIVEN}
+            for name, entry in self._ledger.entries(f"{run.path}/failures")
+            if (path := f"{run.path}/failures/{name}") not in records and entry.data["state"] == OPEN
+        }
+        self._ledger.become({**records, **settled})
 
     def record_sealed(self, run: Run, earlier: str) -> None:
         """Record in an earlier run of the version that this run goes on from there, and it commits nothing more."""
@@ -376,20 +391,17 @@ class Audit:
                 continue
             return
 
-    def record_failures(self, run: Run, failures: Iterable[Failure]) -> None:
-        """Record exactly these as the open failures of a plan; those of an earlier plan of the run are settled."""
-        names = {_failure_id(failure.path, failure.step) for failure in failures}
-        writes = self.failure_writes(run, failures)
-        writes += [
-            self._ledger.change(f"{run.path}/failures/{name}", {"state": REDRIVEN}, entry)
-            for name, entry in self._ledger.entries(f"{run.path}/failures")
-            if name not in names and entry.data["state"] == OPEN
-        ]
-        self._put(writes)
+    def _puts(self, records: Mapping[str, Mapping[str, Any]]) -> list[bytes]:
+        return [self._ledger.put(path, data) for path, data in records.items()]
 
-    def _put(self, writes: list[bytes]) -> None:
-        for first in range(0, len(writes), 200):
-            self._ledger.commit_again(writes[first : first + 200])
+
+def _failure_records(run_path: str, failures: Iterable[Failure], **facts: str) -> dict[str, dict[str, Any]]:
+    """The documents of failures, by path."""
+    return {f"{run_path}/failures/{_failure_id(f.path, f.step)}": {**f._asdict(), **facts} for f in failures}
+
+
+def _redriven_by(run: Run, earlier: str, failures: Iterable[Failure]) -> dict[str, dict[str, Any]]:
+    return _failure_records(f"{ROOT}/{run.version}/runs/{earlier}", failures, state=REDRIVEN, outcome=run.id)
 
 
 def _failure_id(path: str, step: str) -> str:

@@ -34,10 +34,17 @@ class Part(NamedTuple):
 
 
 class Committed(NamedTuple):
-    """A row that was committed, and when, in microseconds: the update time of its document."""
+    """A row that was committed.
+
+    Attributes:
+        row: as it was committed.
+        commit_time: in microseconds: the update time of its document.
+        stamped_at: in microseconds: the value of the fields that the server filled with its time.
+    """
 
     row: Row
     commit_time: int
+    stamped_at: int = 0
 
 
 def joined_digest(digests: Iterable[str]) -> str:
@@ -110,4 +117,4 @@ def committed_rows(
             for batch, record in leaves(planned, by_rows):
                 if record is not None:
                     rows = read_rows(folder / "drift", record.drift) if record.drift else batch.content
-                    yield from (Committed(row, record.commit_time) for row in rows)
+                    yield from (Committed(row, record.commit_time, record.stamped_at) for row in rows)

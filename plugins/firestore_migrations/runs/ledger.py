@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
 from typing import Any, NamedTuple
 
 import grpc
@@ -18,6 +20,7 @@ from firestore_migrations.firestore.scan import collection_query, run_query
 from firestore_migrations.runs.record import refuse_altered
 
 _COMMIT_TIMEOUT = 20.0
+_AT_ONCE = 200
 MOVED = frozenset({grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.NOT_FOUND})
 """What a commit answers when a document is not as its precondition says."""
 
@@ -80,9 +83,9 @@ class Ledger:
 
         return int(patiently(attempt, "count documents"))
 
-    def create(self, path: str, data: Mapping[str, Any]) -> bytes:
-        """The write that creates a document, and fails where it exists."""
-        return self._write(path, data, exists=False)
+    def create(self, path: str, data: Mapping[str, Any], stamp: str = "") -> bytes:
+        """The write that creates a document, and fails where it exists; the server fills the field `stamp`."""
+        return self._write(path, data, exists=False, stamp=stamp)
 
     def impossible(self, path: str) -> bytes:
         """The write of a document that must exist, and never does."""
@@ -134,6 +137,27 @@ class Ledger:
         """Commit writes that may arrive twice without harm, until they have."""
         patiently(lambda: self._writer.commit(writes, _COMMIT_TIMEOUT), "write the audit")
 
+    def become(self, wanted: Mapping[str, Mapping[str, Any]]) -> None:
+        """Make documents hold these fields, by path; a commit that arrives late changes nothing any more.
+
+        Raises:
+            Unavailable: the server does not answer.
+        """
+        remaining = iter(wanted)
+        while paths := list(islice(remaining, _AT_ONCE)):
+            while writes := self._changes({path: wanted[path] for path in paths}):
+                with suppress(Conflict):
+                    self.commit_once(writes)
+
+    def _changes(self, wanted: Mapping[str, Mapping[str, Any]]) -> list[bytes]:
+        """The writes that are still needed, each based on what is there now."""
+        entries, _ = self.get(*wanted)
+        return [
+            self.change(path, fields, entry)
+            for (path, fields), entry in zip(wanted.items(), entries, strict=True)
+            if entry is None or any(entry.data.get(name) != value for name, value in fields.items())
+        ]
+
     def commit_once(self, writes: list[bytes]) -> None:
         """Commit writes that are each based on an update time; whoever reads them again knows what became of them.
 
@@ -156,7 +180,13 @@ class Ledger:
         return self._reader
 
     def _write(
-        self, path: str, data: Mapping[str, Any], *, exists: bool | None = None, update_time: int | None = None
+        self,
+        path: str,
+        data: Mapping[str, Any],
+        *,
+        exists: bool | None = None,
+        update_time: int | None = None,
+        stamp: str = "",
     ) -> bytes:
         write = wire.Write()
         write.update.name = self._reader.full_name(path)
@@ -167,6 +197,9 @@ class Ledger:
             write.current_document.update_time.CopyFrom(wire.timestamp(update_time))
         elif exists is not None:
             write.current_document.exists = exists
+        if stamp:
+            now = wire.FieldTransform.ServerValue.REQUEST_TIME
+            write.update_transforms.add(field_path=stamp, set_to_server_value=now)
         return write.SerializeToString()  # type: ignore[no-any-return]
 
     def _entry(self, stored: wire.Stored | None) -> Entry | None:

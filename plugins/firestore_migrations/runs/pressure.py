@@ -10,7 +10,7 @@ import grpc
 
 FLIGHTS = 2
 _SLOW = 10.0  # seconds: a third of what a commit may take
-_CALM = 20
+_CALM = 8
 PUSHED_BACK = frozenset(
     {grpc.StatusCode.ABORTED, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
 )

@@ -29,9 +29,6 @@ from firestore_migrations.firestore.merge import merge
 from firestore_migrations.runs.committed import Committed
 from firestore_migrations.runs.undo import Undo
 
-_STAMP_WINDOW = 2_000_000
-"""Microseconds. The server stamps the time when a request arrived, some milliseconds before the time of its commit."""
-
 
 class Restored(NamedTuple):
     """What a document becomes.
@@ -65,7 +62,7 @@ def restored(undo: Undo, present: Any | None, is_ours: Callable[[int], bool]) ->
         if document is not None and wire.micros(document.update_time) == item.commit_time:
             document = before
         else:
-            merged = taken_out(before, _left(item, before, document), document, is_ours)
+            merged = taken_out(before, _left(item, before), document, is_ours)
             found = merged.document if not listed else _with_kept(listed, document, merged.document)
             for path in (*merged.conflicts, *merged.reverted):
                 listed.setdefault(path, not any(_are_related(path, other) for other in given_back))
@@ -116,28 +113,16 @@ def document_of(raw: bytes | None) -> Any | None:
     return None if raw is None else wire.Document.FromString(raw)
 
 
-def _left(item: Committed, before: Any | None, present: Any | None) -> Any | None:
-    """The document as the row left it.
-
-    The server's stamps are not in the plan. What is there now is taken for one if it is a time shortly before the
-    commit: whoever stamped the field afterwards has given it a later one.
-    """
+def _left(item: Committed, before: Any | None) -> Any | None:
+    """The document as the row left it. The server's stamps are not in the plan, but the batch's record has the same."""
     write = wire.Write.FromString(item.row.write)
     left = applied(before, write)
     if left is None:
         return None
     left.create_time.CopyFrom(wire.timestamp(item.commit_time) if before is None else before.create_time)
     for path in stamped_paths(write):
-        held = None if present is None else field_at(present.fields, path)
-        if held is None or not _is_stamp(held, item.commit_time):
-            held = wire.Value(timestamp_value=wire.timestamp(item.commit_time))
-        put_field(left.fields, path, held)
+        put_field(left.fields, path, wire.Value(timestamp_value=wire.timestamp(item.stamped_at)))
     return left
-
-
-def _is_stamp(value: Any, commit_time: int) -> bool:
-    is_time = value.WhichOneof("value_type") == "timestamp_value"
-    return is_time and 0 <= commit_time - wire.micros(value.timestamp_value) <= _STAMP_WINDOW
 
 
 def _with_kept(paths: Iterable[FieldPath], present: Any, merged: Any | None) -> Any | None:

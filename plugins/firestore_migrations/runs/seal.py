@@ -45,8 +45,8 @@ def seal_the_unfinished(run: Run, audit: Audit, ledger: Ledger) -> None:
         is_sent = data["state"] in _ALL_SENT
         with suppress(StorageError):
             _seal(run, audit, ledger, run_id, data.get("residue", []), is_sent=is_sent)
-        if not is_sent:
-            audit.record_sealed(run, run_id)
+            if not is_sent:
+                audit.record_sealed(run, run_id)
 
 
 def _seal(  # noqa: PLR0913 -- which run, by which, and what of it
