@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -99,6 +100,24 @@ def test_a_run_is_paused_and_resumed_by_other_processes(
     assert running.returncode == 0, err
     assert '"state": "verified"' in out
     assert written(here) == 43
+
+
+def test_a_paused_run_whose_process_was_stopped_is_resumed_with_its_tasks_cleared_for_a_scheduler(
+    terminal: Terminal, here: World, running: subprocess.Popen[str]
+) -> None:
+    paused = terminal.type("pause", "--output", "json")
+    until(lambda: state_of_apply(paused.json["run"]) == "up_for_reschedule", running)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=120)
+    assert running.returncode == 130, f"{out}\n{err}"
+    assert (here.state(), here.records()["_lease"]["holder"]) == ("paused", "")
+
+    resumed = terminal.type("resume", "--output", "json")
+
+    assert (said(resumed), resumed.json["cleared_tasks"]) == ((0, "paused", "applying"), 3)
+    assert "as soon as a scheduler runs" in resumed.json["next"]
+    assert state_of_apply(paused.json["run"]) == "None"
+    assert "v001 is applying: nobody works on it" in terminal.type("status").out
 
 
 def test_a_run_that_is_cancelled_ends_as_failed_and_says_by_whom(

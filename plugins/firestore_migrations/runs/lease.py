@@ -25,7 +25,6 @@ from firestore_migrations.runs.run import instant
 
 SECONDS = 300
 _MARGIN = 5.0
-_KEEP_EVERY = 20.0
 _LEAST = 1.0
 _LOSES = status.WRITING | {status.PENDING}
 """States of a run that cannot be true any more when another run has taken its lease over."""
@@ -53,7 +52,6 @@ class Lease:
         self._run_path = run_path or RunName.of(holder).path
         self._clock = clock
         self._renewing = threading.Lock()
-        self._kept_at = clock()
         self.fence = 0
 
     def acquire(self, *, anew: bool = False) -> None:
@@ -137,12 +135,6 @@ class Lease:
         finally:
             over.set()
             keeper.join()
-
-    def keep(self) -> None:
-        """What `permit` does, at most every few seconds: for long work that commits nothing."""
-        if self._clock() - self._kept_at >= _KEEP_EVERY:
-            self._kept_at = self._clock()
-            self.permit()
 
     def release(self) -> None:
         """Give the lease back if it is ours; safe to repeat."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import merge
 from itertools import groupby, islice
@@ -80,21 +80,11 @@ class Look:
         run: whose documents.
         audit: of the target.
         reader: a connection to it.
-        keep_lease: is called now and then while it looks; what it raises ends the look.
         keeps: whether residue is kept in storage, so that it can be applied.
     """
 
-    def __init__(
-        self,
-        run: Run,
-        audit: Audit,
-        reader: Reader,
-        *,
-        keeps: bool = True,
-        keep_lease: Callable[[], object] = lambda: None,
-    ) -> None:
+    def __init__(self, run: Run, audit: Audit, reader: Reader, *, keeps: bool = True) -> None:
         self._run = run
-        self._keep_lease = keep_lease
         self._audit = audit
         self._records = audit.batches(run.version, run.id)
         self._read_time = reader.get(["_migrations/_lease"])[1]
@@ -155,7 +145,6 @@ class Look:
         documents = self._documents(step, step.scope)
         began = course_of(run).read_time
         while chunk := list(islice(documents, _AT_ONCE)):
-            self._keep_lease()
             failed = {path for name, path in self._set_aside if name == step.name}
             if step.idempotent:
                 planned = planner.plan([stored for stored in chunk if stored.path not in failed])
@@ -211,7 +200,6 @@ class Look:
     def _compare(self, rows: Iterable[Committed], finding: Finding) -> None:
         remaining = iter(rows)
         while chunk := list(islice(remaining, _AT_ONCE)):
-            self._keep_lease()
             found = self._base.at.get(item.row.path for item in chunk)
             for item in chunk:
                 _count(item, found[item.row.path], finding)

@@ -8,7 +8,6 @@ planned for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -46,9 +45,9 @@ def verify(run: Run) -> dict[str, Any]:
         lease.acquire()  # a rollback that came between would make of the verdict a lie
         refuse_what_is_overtaken(run, audit)
         if run.is_down:
-            finding = Look(run, audit, reader, keep_lease=lease.keep).at_what_was_restored()
+            finding = Look(run, audit, reader).at_what_was_restored()
         else:
-            finding = _until_no_residue(run, audit, writer, reader, lease.keep)
+            finding = _until_no_residue(run, audit, writer, reader)
         run.folder.write_json("verify.json", asdict(finding))
         _refuse_failed_checks(run, finding)
         if run.options.redrive:
@@ -80,12 +79,10 @@ def look_again(run: Run) -> Finding:
     return finding
 
 
-def _until_no_residue(
-    run: Run, audit: Audit, writer: Writer, reader: Reader, keep_lease: Callable[[], object]
-) -> Finding:
+def _until_no_residue(run: Run, audit: Audit, writer: Writer, reader: Reader) -> Finding:
     applied_residue = reads = 0
     for _ in range(_PASSES):
-        look = Look(run, audit, reader, keep_lease=keep_lease)
+        look = Look(run, audit, reader)
         _record_applied(run, audit)
         finding = look.at_the_scope()
         reads += finding.reads
