@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from firestore_migrations.authoring.discovery import load
 from firestore_migrations.dag_run import run_in_process
 from firestore_migrations.errors import ConfigurationError
 from tests.cli.conftest import Terminal
@@ -38,8 +39,10 @@ def test_a_database_that_is_not_migrated_is_named_with_the_command(terminal: Ter
 
 def test_a_working_scheduler_is_never_shared_with(terminal: Terminal, world: World, scheduler: None) -> None:
     """It would take the tasks of a DAG that runs here, so the DAG is triggered; this one it does not know."""
-    with pytest.raises(ConfigurationError, match="The scheduler does not know the DAG firestore_v001_add_greeting yet"):
-        run_in_process(terminal.migration("v001"), {})
+    file = next((terminal.folder / "migrations").glob("v001_*.py"))
+    unknown = load(file.rename(file.with_name("v001_seen_by_no_scheduler.py")))
+    with pytest.raises(ConfigurationError, match=f"The scheduler does not know the DAG {unknown.dag_id} yet"):
+        run_in_process(unknown, {})
     assert world.records() == {}
 
 

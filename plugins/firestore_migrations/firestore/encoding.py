@@ -65,10 +65,18 @@ Encoder = Callable[[Any, Any, int], None]
 
 
 class _Encoders(dict[type, Encoder]):
-    """The encoder of each type; of a type that is not here, the one of its nearest base, found once."""
+    """The encoder of each type; of a type that was not given, the one of its nearest base that was, found once.
+
+    What was found for one type says nothing of those that extend it: one of `object` itself is refused.
+    """
+
+    def __init__(self, given: dict[type, Encoder]) -> None:
+        super().__init__(given)
+        self._given = given
 
     def __missing__(self, kind: type) -> Encoder:
-        encoder = next((self[base] for base in kind.__mro__ if base in self), None) or _encoder_by_shape(kind)
+        given = self._given
+        encoder = next((given[base] for base in kind.__mro__ if base in given), None) or _encoder_by_shape(kind)
         self[kind] = encoder
         return encoder
 
