@@ -71,9 +71,9 @@ class Event(NamedTuple):
     by: str
 
 
-def event_path(name: RunName, at: int) -> str:
+def event_path(run_path: str, at: int) -> str:
     """A new path for an event of a run."""
-    return f"{name.path}/events/{at:016d}-{uuid.uuid4().hex[:8]}"
+    return f"{run_path}/events/{at:016d}-{uuid.uuid4().hex[:8]}"
 
 
 def event_write(  # noqa: PLR0913 -- what an event consists of
@@ -107,7 +107,7 @@ def amendment(
     name, before = seen.name, seen.run.data["state"]
     after = state or before
     status.check_transition(name.run_id, before, after)
-    proof = event_path(name, seen.at)
+    proof = event_path(name.path, seen.at)
     writes = [event_write(ledger, proof, seen.at, after, event)]
     if changes or after != before:
         writes.append(ledger.change(name.path, {**(changes or {}), "state": after}, seen.run))

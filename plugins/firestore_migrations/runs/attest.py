@@ -68,7 +68,7 @@ def attest(ledger: Ledger, target: Target, name: RunName, statement: Statement, 
         changes = {**fields, "state": statement.state}
         if entry is None or entry.data["state"] != statement.state:
             changes |= {"run": name.run_id, "updated_at": instant(now)}
-        proof = event_path(name, now)
+        proof = event_path(name.path, now)
         event = Event(statement.mode, statement.message, statement.by)
         writes = [
             event_write(ledger, proof, now, statement.state, event, statement.facts),

@@ -13,125 +13,24 @@ processes cannot both make the same step.
 from __future__ import annotations
 
 import hashlib
-import uuid
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from firestore_migrations.authoring.migration import Migration
 from firestore_migrations.runs import status
+from firestore_migrations.runs.amend import Event, RunName, event_path, event_write
+from firestore_migrations.runs.batch_record import BatchRecord
+from firestore_migrations.runs.failure import Failure
 from firestore_migrations.runs.ledger import Conflict, Entry, Ledger
-from firestore_migrations.runs.run import APPLY, Run, instant, microseconds
+from firestore_migrations.runs.run import APPLY, Run, instant
 
 ROOT = "_migrations"
 OPEN, REDRIVEN = "open", "redriven"
 UNCHANGED = "unchanged"
-_BY_THE_SERVER = frozenset({"stamped_at", "commit_time"})
-CONFLICT = "conflict"
-INVALID = "InvalidArgument"
-TOO_LARGE = "TooLarge"
 NO_COUNTS = dict.fromkeys(
     ("scanned", "created", "updated", "deleted", "unchanged", "drifted", "conflicts", "failed"), 0
 )
-
-
-class BatchRecord(NamedTuple):
-    """What the commit of one batch held, or into which batches it was split.
-
-    Attributes:
-        rows: its first and last row, which name it.
-        shard: that it belongs to.
-        writes: documents that it wrote.
-        drifted: rows that were planned again, because a document had moved.
-        created: of the writes; so are `updated` and `deleted`.
-        documents: that a step was called with, and that led to the writes.
-        unchanged: documents that a step was called with, and that nothing had to be written for in the end.
-        scanned: documents that were planned here for the first time, after the review: residue.
-        pins: documents that were only looked at, so that they are as the writes were planned from.
-        reads: documents that were read again for it.
-        drift: the name of its rows in storage, where they are not those of the plan.
-        plan: the folder of the plan, where that is residue.
-        first_row: of that plan, in the whole run.
-        split: the batches that stand in its place; nothing was written then.
-        sealed_by: the run that takes this one back, and lets it commit this batch no more.
-        stamped_at: in microseconds: what the server put where the commit had its time put.
-        commit_time: in microseconds: the update time of its documents.
-    """
-
-    rows: str
-    shard: int
-    writes: int = 0
-    drifted: int = 0
-    created: int = 0
-    updated: int = 0
-    deleted: int = 0
-    documents: int = 0
-    unchanged: int = 0
-    scanned: int = 0
-    pins: int = 0
-    reads: int = 0
-    drift: str = ""
-    plan: str = ""
-    first_row: int = 0
-    split: tuple[str, ...] = ()
-    sealed_by: str = ""
-    stamped_at: int = 0
-    commit_time: int = 0
-
-    def written(self) -> dict[str, Any]:
-        """The fields of the document that is the record."""
-        always = {"rows": self.rows, "shard": self.shard, "writes": self.writes, "drifted": self.drifted}
-        facts = {name: value for name, value in self._asdict().items() if value and name not in _BY_THE_SERVER}
-        return {**facts, **always}
-
-    @classmethod
-    def of(cls, rows: str, entry: Entry) -> BatchRecord:
-        """The record that is at `batches/{rows}`."""
-        known = {name: value for name, value in entry.data.items() if name in cls._fields}
-        stamped = known.get("stamped_at")
-        return cls(
-            **{
-                **known,
-                "rows": rows,
-                "split": tuple(known.get("split", ())),
-                "stamped_at": entry.update_time if stamped is None else microseconds(stamped),
-                "commit_time": entry.update_time,
-            }
-        )
-
-
-class Failure(NamedTuple):
-    """A document that could not be migrated.
-
-    Attributes:
-        path: the document that the step was called with; of a script, the one that it writes.
-        step: the step's name.
-        error: why, without values.
-        row: in the plan; None where there is no row.
-        task: that found it.
-    """
-
-    path: str
-    step: str
-    error: str
-    row: int | None = None
-    task: str = "dry_run"
-
-    @property
-    def is_conflict(self) -> bool:
-        """Whether somebody else's writes are the reason."""
-        return self.error.startswith(CONFLICT)
-
-    def joined_by(self, later: Failure) -> Failure:
-        """The one record of what is wrong with a document, when there is more to say of it later."""
-        if self.is_conflict and later.is_conflict and later.error not in self.error:
-            return later._replace(task=self.task, error=f"{self.error}; {later.error}")
-        return later._replace(task=self.task)
-
-    @property
-    def is_refused_by_the_server(self) -> bool:
-        """Whether it could be planned, and not be written; to plan it again would change nothing."""
-        return self.row is not None and self.error.startswith((INVALID, TOO_LARGE))
 
 
 class Audit:
@@ -162,7 +61,7 @@ class Audit:
         """Every batch that a run has committed, in the order of rows."""
         return [
             BatchRecord.of(name, entry)
-            for name, entry in self._ledger.entries(f"{ROOT}/{version}/runs/{run_id}/batches")
+            for name, entry in self._ledger.entries(f"{RunName(version, run_id).path}/batches")
         ]
 
     def batch(self, run: Run, rows: str) -> BatchRecord | None:
@@ -172,11 +71,11 @@ class Audit:
 
     def count_batches(self, version: str, run_id: str) -> int:
         """How many batches a run has committed; cheap however many there are."""
-        return self._ledger.count(f"{ROOT}/{version}/runs/{run_id}/batches")
+        return self._ledger.count(f"{RunName(version, run_id).path}/batches")
 
     def count_written(self, version: str, run_id: str) -> int:
         """How many batches of a run have written something: those that were split or sealed have not."""
-        return self._ledger.count(f"{ROOT}/{version}/runs/{run_id}/batches", "writes", 1)
+        return self._ledger.count(f"{RunName(version, run_id).path}/batches", "writes", 1)
 
     def has_batches(self, run: Run) -> bool:
         """Whether a run has committed anything yet."""
@@ -188,7 +87,7 @@ class Audit:
 
     def failures_of(self, version: str, run_id: str, redriven_by: Collection[str] = frozenset()) -> list[Failure]:
         """Every open failure of a run that is named by version and id, and those that these later runs have settled."""
-        entries = [entry.data for _, entry in self._ledger.entries(f"{ROOT}/{version}/runs/{run_id}/failures")]
+        entries = [entry.data for _, entry in self._ledger.entries(f"{RunName(version, run_id).path}/failures")]
         found = [data for data in entries if data["state"] == OPEN or data.get("outcome") in redriven_by]
         return [Failure(**{name: data[name] for name in Failure._fields if name in data}) for data in found]
 
@@ -199,7 +98,7 @@ class Audit:
 
     def events(self, version: str, run_id: str) -> list[dict[str, Any]]:
         """What happened in a run, oldest first."""
-        return [entry.data for _, entry in self._ledger.entries(f"{ROOT}/{version}/runs/{run_id}/events")]
+        return [entry.data for _, entry in self._ledger.entries(f"{RunName(version, run_id).path}/events")]
 
     def begin(self, run: Run, read_time: int | None) -> None:
         """Create the run's audit document, unless it is there."""
@@ -284,13 +183,10 @@ class Audit:
                 continue
             return
 
-    def _event(  # noqa: PLR0913 -- an event is all of it
-        self, run: Run, task: str, state: str, message: str, now: int, of: str = ""
-    ) -> tuple[str, bytes]:
-        """The path of a new event of the run, or of another one, and the write that adds it."""
-        path = f"{of or run.path}/events/{now:016d}-{uuid.uuid4().hex[:8]}"
-        data = {"at": instant(now), "task": task, "state": state, "message": message, "by": run.triggered_by}
-        return path, self._ledger.create(path, data)
+    def _event(self, run: Run, task: str, state: str, message: str, now: int) -> tuple[str, bytes]:
+        """The path of a new event, and the write that adds it."""
+        path = event_path(run.path, now)
+        return path, event_write(self._ledger, path, now, state, Event(task, message, run.triggered_by))
 
     def record_writing(self, run: Run, state: str) -> None:
         """Record that a run begins, or begins again, to write."""
@@ -376,21 +272,6 @@ class Audit:
         }
         self._ledger.become({**records, **settled})
 
-    def record_sealed(self, run: Run, earlier: str) -> None:
-        """Record in an earlier run of the version that this run goes on from there, and it commits nothing more."""
-        path = f"{ROOT}/{run.version}/runs/{earlier}"
-        while True:
-            (entry,), now = self._ledger.get(path)
-            if entry is None or entry.data.get("sealed_by"):
-                return
-            message = f"{run.id} goes on from here; this run commits nothing more"
-            event, write = self._event(run, "preflight", entry.data["state"], message, now, path)
-            try:
-                self._ledger.commit([write, self._ledger.change(path, {"sealed_by": run.id}, entry)], proof=event)
-            except Conflict:
-                continue
-            return
-
     def _puts(self, records: Mapping[str, Mapping[str, Any]]) -> list[bytes]:
         return [self._ledger.put(path, data) for path, data in records.items()]
 
@@ -401,7 +282,7 @@ def _failure_records(run_path: str, failures: Iterable[Failure], **facts: str) -
 
 
 def _redriven_by(run: Run, earlier: str, failures: Iterable[Failure]) -> dict[str, dict[str, Any]]:
-    return _failure_records(f"{ROOT}/{run.version}/runs/{earlier}", failures, state=REDRIVEN, outcome=run.id)
+    return _failure_records(RunName(run.version, earlier).path, failures, state=REDRIVEN, outcome=run.id)
 
 
 def _failure_id(path: str, step: str) -> str:

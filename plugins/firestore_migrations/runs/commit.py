@@ -30,8 +30,10 @@ from firestore_migrations.errors import CommitError, Unavailable
 from firestore_migrations.firestore import wire
 from firestore_migrations.firestore.change import CREATED, DELETED, UPDATED
 from firestore_migrations.firestore.connection import Reader, Writer, is_transient
-from firestore_migrations.runs.audit import CONFLICT, INVALID, TOO_LARGE, Audit, BatchRecord, Failure
+from firestore_migrations.runs.audit import Audit
+from firestore_migrations.runs.batch_record import BatchRecord
 from firestore_migrations.runs.committed import Part
+from firestore_migrations.runs.failure import CONFLICT, INVALID, TOO_LARGE, Failure
 from firestore_migrations.runs.ledger import MOVED
 from firestore_migrations.runs.plan import MOST_WRITES, Batch, Call, Row, pins, write_rows
 from firestore_migrations.runs.pressure import PUSHED_BACK, Pressure
@@ -114,7 +116,7 @@ class Committer:
         self._replanner = Replanner(run, reader)
         self._most_bytes = run.target.address.request_limit - _BYTES_FOR_FRAME
         self._failed_earlier = failed_before(run, audit) if run.options.redrive else {}
-        self._failed_before = {(failure.step, failure.path): failure for failure in audit.failures(run)}
+        self._failed_before = {failure.call: failure for failure in audit.failures(run)}
 
     def commit(self, batch: Batch) -> Applied:
         """Send one batch until it is known to be committed.
@@ -186,7 +188,7 @@ class Committer:
 
     def _split(self, batch: Batch, cut: tuple[str, ...]) -> Applied:
         """Record that the batch is split, unless another worker has decided otherwise, and send the parts."""
-        record = self._audit.batch_record(self._run, self._record(batch.rows, split=cut))
+        record = self._audit.batch_record(self._run, self._part.record(batch.rows, split=cut))
         for attempt in range(1, _MOST_ATTEMPTS + 1):
             error = self._send([record])
             decided = self._audit.batch(self._run, batch.rows)
@@ -216,7 +218,7 @@ class Committer:
     def _writes(self, rows: str, content: Content) -> tuple[BatchRecord, list[bytes]]:
         """One commit: documents, pins, failures, and last the record that makes it happen only once."""
         pinned = self._pins(content.rows)
-        failures = {(failure.step, failure.path): failure for failure in content.failures}
+        failures = {failure.call: failure for failure in content.failures}
         for call in failures.keys() & self._failed_before.keys():
             failures[call] = self._failed_before[call].joined_by(failures[call])
         settled = [self._failed_before[call] for call in self._retried(content) - failures.keys()]
@@ -233,33 +235,24 @@ class Committer:
     def _settled_earlier(self, calls: AbstractSet[Call]) -> Iterator[bytes]:
         """The writes that settle, in the same commit, what a redrive migrates: no other redrive does it again."""
         for run_id, failures in self._failed_earlier.items():
-            settled = [failure for failure in failures if (failure.step, failure.path) in calls]
+            settled = [failure for failure in failures if failure.call in calls]
             yield from self._audit.redriven_by_writes(self._run, run_id, settled)
 
-    def _record(
-        self, rows: str, content: Content | None = None, pinned: int = 0, split: tuple[str, ...] = ()
-    ) -> BatchRecord:
-        part = self._part
-        plan, first_row = (part.name, part.first_row) if part.is_residue else ("", 0)
-        if content is None:
-            return BatchRecord(rows, part.shard, plan=plan, first_row=first_row, split=split)
+    def _record(self, rows: str, content: Content, pinned: int) -> BatchRecord:
         operations = Counter(row.operation for row in content.rows)
-        return BatchRecord(
+        return self._part.record(
             rows,
-            part.shard,
-            len(content.rows),
-            content.drifted,
-            operations[CREATED],
-            operations[UPDATED],
-            operations[DELETED],
+            writes=len(content.rows),
+            drifted=content.drifted,
+            created=operations[CREATED],
+            updated=operations[UPDATED],
+            deleted=operations[DELETED],
             documents=len(content.written),
             unchanged=content.unchanged,
-            scanned=len(content.calls) - len(self._retried(content)) if part.is_residue else 0,
+            scanned=len(content.calls) - len(self._retried(content)) if self._part.is_residue else 0,
             pins=pinned,
             reads=content.reads,
             drift=write_rows(self._run.folder / "drift", content.rows) if content.is_replanned else "",
-            plan=plan,
-            first_row=first_row,
         )
 
     def _retried(self, content: Content) -> AbstractSet[Call]:

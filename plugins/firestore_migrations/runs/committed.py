@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from firestore_migrations.errors import StorageError
-from firestore_migrations.runs.audit import BatchRecord
+from firestore_migrations.runs.batch_record import BatchRecord
 from firestore_migrations.runs.plan import Batch, Plan, Row, find_plan, read_batches, read_rows
 from firestore_migrations.runs.storage import Folder
 
@@ -31,6 +31,11 @@ class Part(NamedTuple):
     def is_residue(self) -> bool:
         """Whether verify made it, not the dry run."""
         return self.name.startswith(RESIDUE)
+
+    def record(self, rows: str, **facts: Any) -> BatchRecord:
+        """The record of one of its batches; that of residue names the plan, which no review has joined."""
+        plan, first_row = (self.name, self.first_row) if self.is_residue else ("", 0)
+        return BatchRecord(rows, self.shard, plan=plan, first_row=first_row, **facts)
 
 
 class Committed(NamedTuple):

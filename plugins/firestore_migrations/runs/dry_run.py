@@ -11,7 +11,8 @@ from firestore_migrations.firestore.codec import Codec
 from firestore_migrations.firestore.connection import Reader
 from firestore_migrations.firestore.point_in_time import PointInTime
 from firestore_migrations.runs import rollback
-from firestore_migrations.runs.audit import Audit, Failure
+from firestore_migrations.runs.audit import Audit
+from firestore_migrations.runs.failure import Failure
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.plan import Plan, PlanWriter, find_plan
 from firestore_migrations.runs.planner import Planned, Planner

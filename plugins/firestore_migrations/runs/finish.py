@@ -8,7 +8,8 @@ from typing import Any
 from firestore_migrations.errors import StorageError
 from firestore_migrations.firestore.connection import Writer
 from firestore_migrations.runs import status
-from firestore_migrations.runs.audit import NO_COUNTS, UNCHANGED, Audit, BatchRecord
+from firestore_migrations.runs.audit import NO_COUNTS, UNCHANGED, Audit
+from firestore_migrations.runs.batch_record import BatchRecord
 from firestore_migrations.runs.lease import Lease
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.plan import find_plan

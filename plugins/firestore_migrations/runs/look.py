@@ -19,9 +19,11 @@ from firestore_migrations.firestore.point_in_time import PointInTime
 from firestore_migrations.firestore.scope import Scope
 from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs import redrive
-from firestore_migrations.runs.audit import Audit, BatchRecord, Failure
+from firestore_migrations.runs.audit import Audit
+from firestore_migrations.runs.batch_record import BatchRecord
 from firestore_migrations.runs.committed import RESIDUE, Committed, Part, committed_rows, parts_of, plan_of
 from firestore_migrations.runs.expected import Expected, holds
+from firestore_migrations.runs.failure import Failure
 from firestore_migrations.runs.plan import Plan, PlanWriter, Row
 from firestore_migrations.runs.planner import Planned, Planner
 from firestore_migrations.runs.preflight import course_of
@@ -90,7 +92,7 @@ class Look:
         self._read_time = reader.get(["_migrations/_lease"])[1]
         self._base = Base(PointInTime(reader, self._read_time), Codec(reader))
         self._now = instant(self._read_time) if run.now is None else run.now
-        self._set_aside = {(f.step, f.path) for f in audit.failures(run) if f.is_refused_by_the_server}
+        self._set_aside = {f.call for f in audit.failures(run) if f.is_refused_by_the_server}
         self._redriven = redrive.failed_before(run, audit) if run.options.redrive else {}
         self._parts = parts_of(run.folder, self._records)
         _refuse_unsent_batches(run, self._parts, self._records)

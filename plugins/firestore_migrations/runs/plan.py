@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from firestore_migrations.errors import StorageError
-from firestore_migrations.runs.audit import TOO_LARGE, Failure
+from firestore_migrations.runs.failure import TOO_LARGE, Failure
 from firestore_migrations.runs.segments import Segment, SegmentWriter, read_groups, segment_name
 from firestore_migrations.runs.storage import Folder
 

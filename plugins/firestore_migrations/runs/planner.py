@@ -32,7 +32,7 @@ from firestore_migrations.firestore.change import CREATED, Change
 from firestore_migrations.firestore.ordering import name_key
 from firestore_migrations.firestore.size import refuse_too_large
 from firestore_migrations.firestore.wire import Stored
-from firestore_migrations.runs.audit import Failure
+from firestore_migrations.runs.failure import Failure
 from firestore_migrations.runs.plan import Row
 
 _RAISED = (Exception, Failed, SystemExit, GeneratorExit)

@@ -15,7 +15,8 @@ from firestore_migrations.firestore.ordering import name_key
 from firestore_migrations.firestore.point_in_time import PointInTime
 from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs import status
-from firestore_migrations.runs.audit import Audit, Failure
+from firestore_migrations.runs.audit import Audit
+from firestore_migrations.runs.failure import Failure
 from firestore_migrations.runs.run import APPLY, UP, Run
 from firestore_migrations.runs.standing import standing
 
@@ -71,9 +72,9 @@ def steps_of(run: Run, failed: Failed) -> list[Step]:
 
 def settle(run: Run, audit: Audit, failed: Failed) -> None:
     """Record in the earlier runs that these documents are migrated now, but for those that have failed again."""
-    again = {(failure.step, failure.path) for failure in audit.failures(run)}
+    again = {failure.call for failure in audit.failures(run)}
     for run_id, failures in failed.items():
-        mended = [failure for failure in failures if (failure.step, failure.path) not in again]
+        mended = [failure for failure in failures if failure.call not in again]
         audit.record_redriven(run, run_id, mended)
 
 

@@ -13,7 +13,7 @@ from firestore_migrations.firestore.connection import Reader
 from firestore_migrations.firestore.point_in_time import PointInTime
 from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs import rollback
-from firestore_migrations.runs.audit import CONFLICT, Failure
+from firestore_migrations.runs.failure import CONFLICT, Failure
 from firestore_migrations.runs.plan import Call, Row, pins
 from firestore_migrations.runs.planner import Planned, Planner
 from firestore_migrations.runs.preflight import course_of
@@ -55,7 +55,7 @@ class Content:
     @property
     def unchanged(self) -> int:
         """How many calls came to nothing: their documents are gone, or as they should be."""
-        set_aside = {(failure.step, failure.path) for failure in self.failures}
+        set_aside = {failure.call for failure in self.failures}
         return sum(call not in set_aside for call in self.calls - self.written)
 
     def without(self, rows: Iterable[Row], error: str) -> Content:

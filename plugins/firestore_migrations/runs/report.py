@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from firestore_migrations.runs.audit import Failure
 from firestore_migrations.runs.committed import Part
+from firestore_migrations.runs.failure import Failure
 from firestore_migrations.runs.plan import Plan
 from firestore_migrations.runs.run import Run
 from firestore_migrations.runs.sample import Sample, samples

@@ -9,8 +9,9 @@ from firestore_migrations.errors import ChecksumChanged, ConfigurationError, Ove
 from firestore_migrations.firestore.connection import Reader, Writer
 from firestore_migrations.firestore.ramp import seconds_for
 from firestore_migrations.runs import redrive, status
-from firestore_migrations.runs.audit import CONFLICT, NO_COUNTS, Audit, Failure
+from firestore_migrations.runs.audit import NO_COUNTS, Audit
 from firestore_migrations.runs.committed import Part, joined_digest
+from firestore_migrations.runs.failure import CONFLICT, Failure
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.overlap import refuse_overlap
 from firestore_migrations.runs.plan import Plan, find_plan

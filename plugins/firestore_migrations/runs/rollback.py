@@ -28,7 +28,8 @@ from firestore_migrations.firestore.change import (
 from firestore_migrations.firestore.codec import Codec
 from firestore_migrations.firestore.point_in_time import PointInTime
 from firestore_migrations.firestore.wire import Stored
-from firestore_migrations.runs.audit import CONFLICT, Audit, Failure
+from firestore_migrations.runs.audit import Audit
+from firestore_migrations.runs.failure import CONFLICT, Failure
 from firestore_migrations.runs.plan import Row
 from firestore_migrations.runs.planner import Planned, Planner, row_of
 from firestore_migrations.runs.preflight import Course

@@ -12,7 +12,9 @@ from contextlib import suppress
 
 from firestore_migrations.errors import StorageError
 from firestore_migrations.runs import status
-from firestore_migrations.runs.audit import Audit, BatchRecord
+from firestore_migrations.runs.amend import Event, RunName, amendment, look
+from firestore_migrations.runs.audit import Audit
+from firestore_migrations.runs.batch_record import BatchRecord
 from firestore_migrations.runs.committed import Part, batches_of, leaves, parts_of
 from firestore_migrations.runs.ledger import Conflict, Ledger
 from firestore_migrations.runs.plan import NO_ROWS
@@ -46,13 +48,21 @@ def seal_the_unfinished(run: Run, audit: Audit, ledger: Ledger) -> None:
         with suppress(StorageError):
             _seal(run, audit, ledger, run_id, data.get("residue", []), is_sent=is_sent)
             if not is_sent:
-                audit.record_sealed(run, run_id)
+                _record_sealed(run, ledger, RunName(run.version, run_id))
+
+
+def _record_sealed(run: Run, ledger: Ledger, name: RunName) -> None:
+    message = f"{run.id} goes on from here; this run commits nothing more"
+    while (seen := look(ledger, name)) is not None and not seen.run.data.get("sealed_by"):
+        event = Event("preflight", message, run.triggered_by)
+        with suppress(Conflict):
+            ledger.commit(*amendment(ledger, seen, event, changes={"sealed_by": run.id}))
 
 
 def _seal(  # noqa: PLR0913 -- which run, by which, and what of it
     run: Run, audit: Audit, ledger: Ledger, run_id: str, residue: list[dict[str, int | str]], *, is_sent: bool
 ) -> None:
-    path = f"{run.path.rpartition('/')[0]}/{run_id}/batches"
+    path = f"{RunName(run.version, run_id).path}/batches"
     while records := list(_unsent(run, audit, run_id, residue, is_sent=is_sent))[:_AT_ONCE]:
         writes = [ledger.create(f"{path}/{record.rows}", record.written()) for record in records]
         with suppress(Conflict):  # one of them has just arrived; look again
@@ -71,10 +81,7 @@ def _unsent(
         *(Part(str(place["plan"]), len(planned), int(place["first_row"])) for place in residue),
     ]
     for part in parts:
-        plan, first_row = (part.name, part.first_row) if part.is_residue else ("", 0)
         for whole in batches_of(folder, part):
             for batch, record in leaves(whole, records):
                 if record is None:
-                    yield BatchRecord(
-                        batch.rows, part.shard, drift=NO_ROWS, plan=plan, first_row=first_row, sealed_by=run.id
-                    )
+                    yield part.record(batch.rows, drift=NO_ROWS, sealed_by=run.id)

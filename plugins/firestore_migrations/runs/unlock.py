@@ -35,7 +35,7 @@ def unlock(ledger: Ledger, by: str, *, surely: bool) -> Holder | None:
             )
         loser = RunName.of(entry.data["holder"])
         seen = look(ledger, loser)
-        proof = event_path(loser, now)
+        proof = event_path(loser.path, now)
         why = f"unlocked by {by}; it writes nothing more, and the target is free in {COMMIT_SECONDS} s"
         state = "" if seen is None else seen.run.data["state"]
         event = event_write(ledger, proof, now, state, Event("unlock", why, by))

@@ -113,12 +113,12 @@ def _settle_failures(run: Run, audit: Audit, finding: Finding) -> None:
     Raises:
         VerifyFailed: documents came that the step cannot take, and more than are tolerated fail now.
     """
-    failing = {(failure.step, failure.path) for failure in finding.failures}
+    failing = {failure.call for failure in finding.failures}
     before = audit.failures(run)
-    new = [f for f in finding.failures if (f.step, f.path) not in {(known.step, known.path) for known in before}]
+    new = [f for f in finding.failures if f.call not in {known.call for known in before}]
     audit.record_late_failures(run, new)
     if not finding.residue:
-        mended = [f for f in before if not f.is_refused_by_the_server and (f.step, f.path) not in failing]
+        mended = [f for f in before if not f.is_refused_by_the_server and f.call not in failing]
         audit.record_found_unchanged(run, [f for f in mended if run.step(f.step).idempotent])
     failed = sum(not failure.is_conflict for failure in audit.failures(run))
     counts: dict[str, int] = (audit.run(run) or {"counts": NO_COUNTS})["counts"]
