@@ -18,7 +18,20 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the top down. A module may import from its own layer and from those below it.
 LAYERS = (
     {"cli", "provider_info", "plugin", "web", "testing", "emulator"},
-    {"clearing", "configuration", "dag_factory", "dag_run", "operators", "hooks", "timetable", "rehearsal"},
+    {
+        "clearing",
+        "configuration",
+        "dag_factory",
+        "dag_run",
+        "hooks",
+        "metrics",
+        "notifications",
+        "operators",
+        "params",
+        "rehearsal",
+        "timetable",
+        "upgrade",
+    },
     {"runs"},
     {"authoring"},
     {"firestore"},

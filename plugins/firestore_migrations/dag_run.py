@@ -88,7 +88,7 @@ def check_params(dag: DAG, params: Mapping[str, Any]) -> None:
     from airflow.sdk import conf
     from airflow.sdk.exceptions import ParamValidationError
 
-    from firestore_migrations.runs.run import Options
+    from firestore_migrations.runs.options import Options
 
     if not conf.getboolean("core", "dag_run_conf_overrides_params"):
         raise ConfigurationError(

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from airflow.sdk import DAG
 
-from firestore_migrations.dag_factory import make_params
+from firestore_migrations.params import make_params
 from firestore_migrations.emulator import Emulator
 from firestore_migrations.errors import FirestoreMigrationsError
 from firestore_migrations.operators.migration import FirestoreMigrationOperator

@@ -14,7 +14,7 @@ from firestore_migrations.cli.running import params_of
 from firestore_migrations.dag_factory import make_dag, make_params
 from firestore_migrations.dag_run import check_params
 from firestore_migrations.errors import ConfigurationError, UnknownVersion
-from firestore_migrations.runs.run import Options
+from firestore_migrations.runs.options import Options
 from tests.airflow.deployment import Deployment
 from tests.bad_input.clear import assert_failed, assert_says, nothing_written, refused
 from tests.bad_input.conftest import Perform, extra_of

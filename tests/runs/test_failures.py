@@ -8,7 +8,7 @@ import pytest
 
 from firestore_migrations import Database, Document, Increment, each_document, script
 from firestore_migrations.errors import ConfigurationError, TooManyFailures
-from firestore_migrations.runs.run import Options
+from firestore_migrations.runs.options import Options
 from tests.runs.world import World
 
 SECRET = "secret-4711"

@@ -8,7 +8,7 @@ import pytest
 
 from firestore_migrations import SERVER_TIMESTAMP, Database, Document, each_document
 from firestore_migrations.errors import ConfigurationError, NothingToRollBack, OutOfOrder, Refused
-from firestore_migrations.runs.run import Options
+from firestore_migrations.runs.options import Options
 from tests.runs.extremes import extremes
 from tests.runs.world import World
 

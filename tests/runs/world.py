@@ -18,8 +18,9 @@ from firestore_migrations.firestore.scan import collection_query, run_query
 from firestore_migrations.firestore.scope import AUDIT_COLLECTION
 from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.ledger import Ledger
+from firestore_migrations.runs.options import Options
 from firestore_migrations.runs.phases import OF_SHARD, perform
-from firestore_migrations.runs.run import Options, Run, Target
+from firestore_migrations.runs.run import Run, Target
 from firestore_migrations.runs.storage import Folder
 
 PHASES = ("preflight", "backup", "dry_run", "review", "apply", "verify", "finish")

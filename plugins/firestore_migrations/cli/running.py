@@ -90,7 +90,7 @@ def _no_number(text: str) -> float:
 
 def _perform(arguments: Namespace, verb: str, fixed: dict[str, Any]) -> Answer:
     from firestore_migrations.cli.progress import Display
-    from firestore_migrations.dag_factory import make_params
+    from firestore_migrations.params import make_params
 
     migration, _ = place.migration_of(arguments.version)
     name = place.target_name(arguments)

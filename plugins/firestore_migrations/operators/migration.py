@@ -80,8 +80,8 @@ class FirestoreMigrationOperator(BaseOperator):
             Its result, plain data.
         """
         from firestore_migrations.firestore.reach import refuse_unreachable
+        from firestore_migrations.runs.options import DRY_RUN
         from firestore_migrations.runs.phases import perform
-        from firestore_migrations.runs.run import DRY_RUN
         from firestore_migrations.runs.status import FAILED, PAUSED
 
         if self.phase in _AFTER_THE_PLAN and context["params"].get("mode") == DRY_RUN:
@@ -154,7 +154,8 @@ def run_of(  # noqa: PLR0913 -- what a DAG run consists of
         FirestoreMigrationsError: there is no such version or connection, or its description is wrong.
     """
     from firestore_migrations.hooks.firestore import FirestoreHook
-    from firestore_migrations.runs.run import Options, Run
+    from firestore_migrations.runs.options import Options
+    from firestore_migrations.runs.run import Run
 
     migration, discovered = configuration.migration(version)
     return Run(

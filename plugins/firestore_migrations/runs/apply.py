@@ -19,10 +19,11 @@ from firestore_migrations.runs.control import refuse_to_write
 from firestore_migrations.runs.gates import refuse_what_is_overtaken
 from firestore_migrations.runs.lease import Lease
 from firestore_migrations.runs.ledger import Ledger
+from firestore_migrations.runs.options import APPLY
 from firestore_migrations.runs.pace import Pace
 from firestore_migrations.runs.plan import Batch
 from firestore_migrations.runs.pressure import FLIGHTS, Pressure
-from firestore_migrations.runs.run import APPLY, Run
+from firestore_migrations.runs.run import Run
 
 _LOG = logging.getLogger(__name__)
 

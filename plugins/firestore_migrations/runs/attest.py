@@ -12,7 +12,8 @@ from firestore_migrations.runs.audit import NO_COUNTS
 from firestore_migrations.runs.holder import PATH
 from firestore_migrations.runs.lease import Lease
 from firestore_migrations.runs.ledger import Conflict, Ledger
-from firestore_migrations.runs.run import UP, Target, instant
+from firestore_migrations.runs.options import UP
+from firestore_migrations.runs.run import Target, instant
 
 
 @dataclass(frozen=True)

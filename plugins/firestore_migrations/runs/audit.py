@@ -23,7 +23,8 @@ from firestore_migrations.runs.amend import Event, RunName, event_path, event_wr
 from firestore_migrations.runs.batch_record import BatchRecord
 from firestore_migrations.runs.failure import Failure
 from firestore_migrations.runs.ledger import Conflict, Entry, Ledger
-from firestore_migrations.runs.run import APPLY, Run, instant
+from firestore_migrations.runs.options import APPLY
+from firestore_migrations.runs.run import Run, instant
 
 ROOT = "_migrations"
 OPEN, REDRIVEN = "open", "redriven"

@@ -15,7 +15,8 @@ from firestore_migrations.runs import status
 from firestore_migrations.runs.amend import Event, RunName, Seen, amendment, look
 from firestore_migrations.runs.holder import COMMIT_SECONDS, PATH, freed, refuse_another
 from firestore_migrations.runs.ledger import Conflict, Ledger
-from firestore_migrations.runs.run import DOWN, DRY_RUN, instant
+from firestore_migrations.runs.options import DOWN, DRY_RUN
+from firestore_migrations.runs.run import instant
 from firestore_migrations.runs.status import refuse_cancelled, refuse_to_write
 
 __all__ = [

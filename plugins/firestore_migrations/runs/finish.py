@@ -12,10 +12,11 @@ from firestore_migrations.runs.audit import NO_COUNTS, UNCHANGED, Audit
 from firestore_migrations.runs.batch_record import BatchRecord
 from firestore_migrations.runs.lease import Lease
 from firestore_migrations.runs.ledger import Ledger
+from firestore_migrations.runs.options import DRY_RUN
 from firestore_migrations.runs.plan import find_plan
 from firestore_migrations.runs.preflight import find_course
 from firestore_migrations.runs.price import Usage
-from firestore_migrations.runs.run import DRY_RUN, Run, instant
+from firestore_migrations.runs.run import Run, instant
 from firestore_migrations.runs.snapshot import find_snapshot
 
 _TOTALS = ("counts", "reads", "writes", "deletes", "price")

@@ -11,7 +11,8 @@ from typing import Any
 from firestore_migrations.errors import ChecksumChanged, OutOfOrder, Refused, UnknownVersion
 from firestore_migrations.runs import status
 from firestore_migrations.runs.audit import Audit
-from firestore_migrations.runs.run import APPLY, Run
+from firestore_migrations.runs.options import APPLY
+from firestore_migrations.runs.run import Run
 from firestore_migrations.runs.standing import standing
 
 _UNDOING = frozenset({status.ROLLING_BACK, status.ROLLED_BACK})

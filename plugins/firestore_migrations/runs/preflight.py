@@ -20,7 +20,8 @@ from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.gates import check_gates, refuse_over_older
 from firestore_migrations.runs.lease import Lease
 from firestore_migrations.runs.ledger import Ledger
-from firestore_migrations.runs.run import APPLY, Run, instant, microseconds
+from firestore_migrations.runs.options import APPLY
+from firestore_migrations.runs.run import Run, instant, microseconds
 from firestore_migrations.runs.seal import seal_the_unfinished
 from firestore_migrations.runs.standing import standing
 

@@ -17,7 +17,8 @@ from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs import status
 from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.failure import Failure
-from firestore_migrations.runs.run import APPLY, UP, Run
+from firestore_migrations.runs.options import APPLY, UP
+from firestore_migrations.runs.run import Run
 from firestore_migrations.runs.standing import standing
 
 Failed = dict[str, list[Failure]]

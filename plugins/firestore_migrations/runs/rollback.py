@@ -30,12 +30,13 @@ from firestore_migrations.firestore.point_in_time import PointInTime
 from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.failure import CONFLICT, Failure
+from firestore_migrations.runs.options import DOWN
 from firestore_migrations.runs.plan import Row
 from firestore_migrations.runs.planner import Planned, Planner, row_of
 from firestore_migrations.runs.preflight import Course
 from firestore_migrations.runs.restore import document_of, restored, taken_out
 from firestore_migrations.runs.reverse import reverse
-from firestore_migrations.runs.run import DOWN, Run, instant
+from firestore_migrations.runs.run import Run, instant
 from firestore_migrations.runs.undo import Undo, undos
 
 _AT_ONCE = 500

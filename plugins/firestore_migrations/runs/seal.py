@@ -17,8 +17,9 @@ from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.batch_record import BatchRecord
 from firestore_migrations.runs.committed import Part, batches_of, leaves, parts_of
 from firestore_migrations.runs.ledger import Conflict, Ledger
+from firestore_migrations.runs.options import APPLY
 from firestore_migrations.runs.plan import NO_ROWS
-from firestore_migrations.runs.run import APPLY, Run
+from firestore_migrations.runs.run import Run
 
 _AT_ONCE = 400
 _ALL_SENT = frozenset({status.APPLIED, status.VERIFIED, status.ROLLED_BACK})

@@ -14,7 +14,7 @@ from typing import Any
 from firestore_migrations.errors import NothingToRollBack, Refused
 from firestore_migrations.runs import status
 from firestore_migrations.runs.audit import Audit
-from firestore_migrations.runs.run import APPLY, DOWN, UP
+from firestore_migrations.runs.options import APPLY, DOWN, UP
 
 _FINISHED = frozenset({status.VERIFIED, status.ROLLED_BACK})
 
