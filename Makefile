@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo up test test-chaos bench check lock clean
+.PHONY: help setup demo up test test-celery test-chaos bench check lock clean
 
 help: ## say what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -23,6 +23,9 @@ test: $(READY) ## run the tests; ARGS="-k lease" picks some
 test-chaos: $(READY) ## kill 200 workers each way, and break everything else for longer; ARGS="--seed 7" draws anew
 	$(BIN)/pytest tests/chaos --kills 200 $(ARGS)
 
+test-celery: $(READY) ## run a migration on two Celery workers, kill one of them, and count; takes three minutes
+	$(BIN)/pytest tests/celery $(ARGS)
+
 bench: $(READY) ## measure what docs/performance.md claims
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -34,7 +37,7 @@ check: $(READY) ## lint, format, types, layers, migrations
 	$(BIN)/firestore-migrations check
 
 lock: ## resolve constraints.txt anew, for every Python that pyproject.toml allows (needs uv)
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --upgrade \
+	uv pip compile pyproject.toml --extra celery --extra dev --universal --python-version 3.10 --upgrade \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet --output-file constraints.txt
 
 clean: ## remove all that make made
@@ -48,9 +51,9 @@ $(READY): pyproject.toml constraints.txt
 			"Name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@if uv --version >/dev/null 2>&1; then \
 		test -x $(BIN)/python || uv venv --quiet --python "$$(command -v $(PYTHON))" .venv; \
-		uv pip install --quiet --python $(BIN)/python --editable '.[dev]' --constraint constraints.txt; \
+		uv pip install --quiet --python $(BIN)/python --editable '.[celery,dev]' --constraint constraints.txt; \
 	else \
 		$(PYTHON) -m venv .venv && \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --constraint constraints.txt; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[celery,dev]' --constraint constraints.txt; \
 	fi
 	@touch $@

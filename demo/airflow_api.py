@@ -54,7 +54,7 @@ class AirflowApi:
         found = self.request("GET", "/dags", params={"tags": "firestore-migrations"})
         return {dag["dag_id"] for dag in found["dags"]}
 
-    def set_connection(self, name: str, kind: str, extra: Mapping[str, str]) -> None:
+    def set_connection(self, name: str, kind: str, extra: Mapping[str, object]) -> None:
         """Add a connection."""
         self.request(
             "POST", "/connections", json={"connection_id": name, "conn_type": kind, "extra": json.dumps(extra)}

@@ -33,14 +33,19 @@ _OF_ONE_LIFE = ("airflow.db", "airflow.db-shm", "airflow.db-wal", "logs", "stora
 class AirflowHome:
     """One folder that serves as AIRFLOW_HOME. Nothing is touched before `hold`.
 
+    Args:
+        folder: where.
+        targets: which connections are for what, as options of the section `[firestore_migrations]`.
+
     Attributes:
         folder: the folder; made where it is missing, private to its owner.
         storage: where snapshots and plans are kept.
         log: what Airflow says.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, targets: Mapping[str, str] | None = None) -> None:
         self.folder = folder.resolve()
+        self._targets = targets or {}
         self.storage = self.folder / "storage"
         self.log = self.folder / "airflow.log"
         self.emulator_log = self.folder / "emulator.log"
@@ -100,7 +105,11 @@ class AirflowHome:
             "api_auth": {"jwt_secret": secrets.token_hex(32)},
             # An edited migration shows within seconds; there is little to parse.
             "dag_processor": {"refresh_interval": 10, "min_file_process_interval": 10},
-            "firestore_migrations": {"migrations_folder": PROJECT / "migrations", "storage": f"file://{self.storage}"},
+            "firestore_migrations": {
+                "migrations_folder": PROJECT / "migrations",
+                "storage": f"file://{self.storage}",
+                **self._targets,
+            },
         }
         file = ConfigParser(interpolation=None)
         file.read_dict(

@@ -2,14 +2,13 @@
 
     python -m demo.recoup --host 127.0.0.1:8080 --project demo-recoup --if-empty
 
-`seed` and `fingerprint` speak the protocol itself: no client library stands between the data and its proof.
+`seed` speaks the protocol itself: no client library stands between the data and its proof.
 """
 # ruff: noqa: TID253 - this module is the wire; nothing that Airflow parses imports it
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import time
 from collections import Counter, deque
 from collections.abc import Collection, Iterator
@@ -22,11 +21,12 @@ import grpc
 from google.cloud.firestore_v1.types import CommitRequest, RunQueryRequest, RunQueryResponse
 
 from demo.recoup_data import TODAY, Fields, GeoPoint, Reference, documents
+from firestore_migrations.firestore.connection import Address, Reader
+from firestore_migrations.runs.fingerprint import take_fingerprint
 
 _COMMIT = CommitRequest.pb()
 _QUERY = RunQueryRequest.pb()
 _QUERY_RESPONSE = RunQueryResponse.pb()
-_AUDIT = "_migrations"
 _IN_FLIGHT = 3
 """Commits under way at once: enough to keep the emulator busy while the next documents are drawn."""
 
@@ -158,41 +158,9 @@ def fingerprint(
         database: the database.
         collections: the top-level collections to look at; all where it is None.
     """
-    digests: dict[str, Any] = {}
-    with connect(host, project, database) as source:
-        for document in source.read():
-            collection = document.name[len(source.root) + 1 :].split("/", 1)[0]
-            if collection == _AUDIT or (collections is not None and collection not in collections):
-                continue
-            content = _canonical(document, f"{source.root}/")
-            digest = digests.setdefault(collection, hashlib.sha256())
-            digest.update(len(content).to_bytes(8, "big"))
-            digest.update(content)
-    return {collection: digest.hexdigest() for collection, digest in digests.items()}
-
-
-def _canonical(document: Any, root: str) -> bytes:
-    document.name = document.name.removeprefix(root)
-    document.ClearField("create_time")
-    document.ClearField("update_time")
-    content: bytes = document.SerializeToString(deterministic=True)
-    if root.encode() in content:
-        for value in document.fields.values():
-            _make_relative(value, root)
-        content = document.SerializeToString(deterministic=True)
-    return content
-
-
-def _make_relative(value: Any, root: str) -> None:
-    kind = value.WhichOneof("value_type")
-    if kind == "reference_value":
-        value.reference_value = value.reference_value.removeprefix(root)
-    elif kind == "map_value":
-        for member in value.map_value.fields.values():
-            _make_relative(member, root)
-    elif kind == "array_value":
-        for member in value.array_value.values:
-            _make_relative(member, root)
+    with Reader(Address(project, database, emulator_host=host)) as reader:
+        digests = take_fingerprint(reader).digests
+    return {name: digest for name, digest in digests.items() if collections is None or name in collections}
 
 
 def is_empty(host: str, project: str, database: str = "(default)") -> bool:

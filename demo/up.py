@@ -30,8 +30,12 @@ from firestore_migrations import emulator
 from firestore_migrations.authoring.discovery import discover
 from firestore_migrations.errors import ConfigurationError, FirestoreMigrationsError
 
-_TARGET = "firestore_default"
 _PROJECT = "demo-recoup"
+_DATABASES = {"firestore_default": "(default)", "recoup_production": "production", "recoup_rehearsal": "rehearsal"}
+_EXTRAS: dict[str, dict[str, object]] = {
+    "recoup_production": {"environment": "production", "approval_timeout": "1h"},
+    "recoup_rehearsal": {"rehearsal_of": "recoup_production"},
+}
 _READY_SECONDS = 300
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -48,7 +52,7 @@ def main() -> int:
     parser.add_argument("--home", type=Path, default=HOMES / "up", help="AIRFLOW_HOME (default: %(default)s)")
     options = parser.parse_args()
     screen = Screen(sys.stdout)
-    home = AirflowHome(options.home)
+    home = AirflowHome(options.home, {"targets": ",".join(_DATABASES), "rehearsal_target": "recoup_rehearsal"})
     for number in _SIGNALS:  # a shell's background job is born ignoring SIGINT
         signal.signal(number, _stop_once)
     try:
@@ -105,8 +109,9 @@ def _serve(screen: Screen, home: AirflowHome, wanted_port: int, scale: float) ->
 def _seed(host: str, scale: float) -> str:
     if not is_empty(host, _PROJECT):
         return "there already, in the emulator that FIRESTORE_EMULATOR_HOST names"
-    counts = seed(host, _PROJECT, scale=scale, today=this_day())
-    return ", ".join(f"{count:,} {collection}" for collection, count in counts.items())
+    for database in ("production", "(default)"):
+        counts = seed(host, _PROJECT, database, scale=scale, today=this_day())
+    return "twice " + ", ".join(f"{count:,} {collection}" for collection, count in counts.items())
 
 
 def _wait_until_ready(airflow: Standalone, api: AirflowApi, host: str) -> None:
@@ -118,7 +123,9 @@ def _wait_until_ready(airflow: Standalone, api: AirflowApi, host: str) -> None:
         airflow.check()
         if api.is_healthy():
             if not is_connected:
-                api.set_connection(_TARGET, "firestore", {"project": _PROJECT, "emulator_host": host})
+                for name, database in _DATABASES.items():
+                    place = {"project": _PROJECT, "database": database, "emulator_host": host}
+                    api.set_connection(name, "firestore", {**place, **_EXTRAS.get(name, {})})
                 is_connected = True
             if wanted <= api.dags():
                 return
@@ -135,7 +142,9 @@ def _show(screen: Screen, url: str, passwords: Mapping[str, str], home: AirflowH
         "Ready",
         f"[bold]{url}[/]\n\n{users}\n\n"
         "Try: open [cyan]firestore_v001_add_user_stats[/], press [bold]Trigger[/], leave the form as it is.\n"
-        "When it is green, the XCom of its task [cyan]review[/] names the report, and v002 may follow.\n\n"
+        "When it is green, the XCom of its task [cyan]review[/] names the report, and v002 may follow.\n"
+        "Then the same for the target [cyan]recoup_production[/]: it asks for a rehearsal first\n"
+        "([cyan]firestore_rehearsal[/]), and for your approval.\n\n"
         "From another terminal, on the same data:\n\n"
         f"  export AIRFLOW_HOME={home.folder}\n"
         "  .venv/bin/firestore-migrations status\n\n"

@@ -22,6 +22,16 @@ AIRFLOW_SERVICES = {
 }
 SECRETS = ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__API__SECRET_KEY")
 
+CELERY_SETTINGS = {
+    "CORE__EXECUTOR": "CeleryExecutor",
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
+    "SCHEDULER__TASK_QUEUED_TIMEOUT": "120",
+    "CELERY__WORKER_CONCURRENCY": "4",
+    "CELERY__WORKER_PREFETCH_MULTIPLIER": "1",
+    "CELERY__TASK_ACKS_LATE": "true",
+    "CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": "86400",
+}
+
 
 def _with_defaults(value: Any) -> Any:
     """What compose makes of the file where no variable is set: `${NAME:-default}` becomes the default."""
@@ -97,6 +107,12 @@ def test_the_connection_points_to_the_emulator_in_the_network() -> None:
             "storage": ENVIRONMENT["AIRFLOW__FIRESTORE_MIGRATIONS__STORAGE"],
         },
     }
+
+
+def test_a_dead_workers_tasks_are_run_again_soon_and_no_living_ones_twice() -> None:
+    """What tests/celery kills a worker with; Celery gives nothing to a second worker while a first may be at it."""
+    settings = {name: ENVIRONMENT.get(f"AIRFLOW__{name}") for name in CELERY_SETTINGS}
+    assert settings == CELERY_SETTINGS
 
 
 def test_the_storage_and_the_migrations_are_there_in_every_component() -> None:

@@ -19,6 +19,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     {"cli", "provider_info", "plugin", "web", "testing", "emulator"},
     {
+        "assets",
         "clearing",
         "configuration",
         "dag_factory",

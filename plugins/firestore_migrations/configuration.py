@@ -14,6 +14,7 @@ from firestore_migrations.authoring.discovery import Discovered, discover
 from firestore_migrations.authoring.migration import Migration
 from firestore_migrations.errors import ConfigurationError, UnknownVersion
 from firestore_migrations.runs.price import Prices
+from firestore_migrations.runs.storage import Folder
 
 SECTION = "firestore_migrations"
 DEFAULT_TARGET = "firestore_default"
@@ -32,6 +33,38 @@ OPTIONS: dict[str, tuple[str, str]] = {
         (
             "Connection ids that the trigger form offers, separated by commas; the first is the default. "
             "Empty: `firestore_default`, and any other may be typed."
+        ),
+    ),
+    "window_interval": (
+        "0 0 * * *",
+        (
+            "Cron expression, in UTC, at whose times a backfill cuts the time of a version whose steps have a window. "
+            "Nothing ever runs by it."
+        ),
+    ),
+    "notifications": (
+        "",
+        (
+            "JSON list of whom to tell of what: objects with `on` (awaiting_approval, rejected, failed, verified, "
+            "rolled_back), `notifier` (a class of Airflow's notifiers) and its `kwargs`. Empty: nobody."
+        ),
+    ),
+    "rehearsal_target": (
+        "",
+        (
+            "Connection id of the rehearsal database: one whose extra has `rehearsal_of`. Rehearsals overwrite it. "
+            "Empty: none runs by the clock, and the form asks for one."
+        ),
+    ),
+    "rehearsal_schedule": (
+        "0 2 * * *",
+        "When the DAG firestore_rehearsal runs, if `rehearsal_target` is set: cron, in UTC. `never`: by hand only.",
+    ),
+    "rehearsals": (
+        "",
+        (
+            "Folder of the results of rehearsals, as a URL like `gs://google_cloud_default@bucket/rehearsals`. "
+            "Empty: the folder `rehearsals` of `storage`."
         ),
     ),
     "price_per_100k_reads": ("0.06", "US dollars; the default is the list price of nam5 and eur3 in 2025."),
@@ -79,6 +112,35 @@ def storage_url() -> str:
 def targets() -> list[str]:
     """The connection ids that the trigger form offers; empty when any may be typed."""
     return [name.strip() for name in _get("targets").split(",") if name.strip()]
+
+
+def window_interval() -> str:
+    """The cron expression that cuts time into the windows of a backfill."""
+    return _get("window_interval") or OPTIONS["window_interval"][0]
+
+
+def notifications() -> str:
+    """Whom to tell of what, as JSON; empty for nobody."""
+    return _get("notifications").strip()
+
+
+def rehearsal_target() -> str:
+    """The connection id of the rehearsal database; empty where there is none."""
+    return _get("rehearsal_target").strip()
+
+
+def rehearsal_schedule() -> str | None:
+    """When rehearsals run by the clock; None for never."""
+    schedule = (_get("rehearsal_schedule") or OPTIONS["rehearsal_schedule"][0]).strip()
+    return schedule if rehearsal_target() and schedule.lower() != "never" else None
+
+
+def rehearsals() -> Folder:
+    """Where the results of rehearsals are kept, by checksum."""
+    from airflow.sdk import ObjectStoragePath
+
+    url = _get("rehearsals").strip()
+    return Folder(ObjectStoragePath(url)) if url else Folder(ObjectStoragePath(storage_url())) / "rehearsals"
 
 
 def prices() -> Prices:

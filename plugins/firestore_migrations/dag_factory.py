@@ -8,14 +8,19 @@ from typing import Any
 from airflow.sdk import DAG, get_parsing_context
 
 from firestore_migrations import configuration
+from firestore_migrations.assets import WRITTEN
 from firestore_migrations.authoring.discovery import Discovered, discover
 from firestore_migrations.authoring.migration import Migration, Step
 from firestore_migrations.errors import AuthoringError
+from firestore_migrations.notifications import notify_of_refusal
+from firestore_migrations.operators.approval import FirestoreApprovalOperator
 from firestore_migrations.operators.migration import FirestoreMigrationOperator
 from firestore_migrations.params import make_params
 
 _RETRIES = 3
 _RETRY_DELAY = timedelta(seconds=5)
+_MOST_RUNS = 16
+"""The lease lets one run write to a target; a run that awaits approval on one must not hold up another target."""
 
 
 def make_dags() -> dict[str, DAG]:
@@ -54,14 +59,14 @@ def refuse_broken_files() -> None:
 
 
 def make_dag(migration: Migration) -> DAG:
-    """The DAG of one migration: preflight, backup, dry_run, review, apply, verify, finish."""
+    """The DAG of one migration: preflight, backup, dry_run, review, approve, apply, verify, finish."""
     with DAG(
         dag_id=migration.dag_id,
         description=migration.description.splitlines()[0],
         doc_md=_documentation(migration),
-        schedule=None,
+        schedule=_schedule(migration),
         catchup=False,
-        max_active_runs=1,
+        max_active_runs=_MOST_RUNS,
         is_paused_upon_creation=False,  # nothing runs by the clock; paused, it would only queue what people trigger
         tags=["firestore-migrations", migration.version],
         params=make_params(),
@@ -80,13 +85,14 @@ def make_dag(migration: Migration) -> DAG:
             )
             return partial.expand(shard=preflight.output)
 
-        preflight = task("preflight")
+        preflight = task("preflight", on_failure_callback=notify_of_refusal)
         backup, dry_run = by_shard("backup"), by_shard("dry_run")
         review = task("review")
+        approve = FirestoreApprovalOperator(task_id="approve", version=migration.version)
         apply = by_shard("apply")
         verify = task("verify")
-        finish = task("finish")
-        preflight >> backup >> dry_run >> review >> apply >> verify >> finish
+        finish = task("finish", outlets=[WRITTEN])
+        preflight >> backup >> dry_run >> review >> approve >> apply >> verify >> finish
         # As the teardown of preflight it runs whatever happens, after a failure and after a run that was marked failed.
         finish.as_teardown(setups=preflight, on_failure_fail_dagrun=True)
     return dag
@@ -94,6 +100,15 @@ def make_dag(migration: Migration) -> DAG:
 
 def _discover() -> Discovered:
     return discover(configuration.migrations_folder())
+
+
+def _schedule(migration: Migration) -> Any:
+    """None, or of a migration with windows the intervals that a backfill may ask for; nothing runs by the clock."""
+    if not migration.has_windows:
+        return None
+    from firestore_migrations.timetable import WindowTimetable
+
+    return WindowTimetable(configuration.window_interval(), timezone="UTC")
 
 
 def _documentation(migration: Migration) -> str:
@@ -112,5 +127,6 @@ def _scope_of(step: Step) -> str:
         return "script"
     kind = "each document of the collection group" if step.scope.group else "each document of"
     filtered = f", filtered by {len(step.scope.where)} conditions" if step.scope.where else ""
+    filtered += f", windows by `{step.scope.window}`" if step.scope.window else ""
     checks = f"; checks: {', '.join(f'`{check.__name__}`' for check in step.checks)}" if step.checks else ""
     return f"{kind} `{step.scope.collection}`{filtered}{checks}"

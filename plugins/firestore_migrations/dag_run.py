@@ -28,6 +28,8 @@ from firestore_migrations.errors import ConfigurationError
 if TYPE_CHECKING:
     from airflow.sdk import DAG
 
+    from firestore_migrations.operators.approval import Answerer
+
 _BUNDLE = "firestore-migrations"
 _BUNDLES = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"
 FOLDER = "AIRFLOW__FIRESTORE_MIGRATIONS__MIGRATIONS_FOLDER"
@@ -48,6 +50,7 @@ def run_in_process(
     *,
     verbose: bool = False,
     started: Callable[[str], None] = lambda _: None,
+    answerer: Answerer = lambda _report, _question: None,
 ) -> str:
     """Run the migration's DAG to its end; how it ended stands in the audit, under the id that is returned.
 
@@ -59,6 +62,8 @@ def run_in_process(
         params: of the DAG; those left out have their defaults.
         verbose: show Airflow's log on standard error; else its warnings and errors are in `log_file()`.
         started: called with the run's id before its first task.
+        answerer: asks whoever types, where the target asks for approval and no scheduler runs the DAG; by default
+            nobody is there, and the run is rejected.
 
     Returns:
         The DAG run's id, which is also the audit's.
@@ -75,8 +80,33 @@ def run_in_process(
         check_params(dag, params)
         if scheduler_is_alive():
             return _trigger_and_wait(dag.dag_id, params, started)
-        with airflow_output(verbose=verbose, log=None if verbose else log_file()):
+        from firestore_migrations.operators.approval import asked_in_terminal
+
+        with asked_in_terminal(answerer), airflow_output(verbose=verbose, log=None if verbose else log_file()):
             return _test(dag, migration.version, params, started)
+
+
+def run_on_scheduler(
+    dag_id: str, params: dict[str, Any], folder: Path, *, verbose: bool = False, started: Callable[[str], None]
+) -> str | None:
+    """Let the scheduler run a DAG of this package, and wait for the end of the run.
+
+    Args:
+        dag_id: of the DAG.
+        params: of the run.
+        folder: of the migrations.
+        verbose: show Airflow's log on standard error.
+        started: called with the run's id.
+
+    Returns:
+        The DAG run's id; None where no scheduler works.
+
+    Raises:
+        ConfigurationError: Airflow cannot run anything yet, or the DAG is paused.
+    """
+    with airflow_output(verbose=verbose), environment({FOLDER: str(folder.absolute())}):
+        require_database()
+        return _trigger_and_wait(dag_id, params, started) if scheduler_is_alive() else None
 
 
 def check_params(dag: DAG, params: Mapping[str, Any]) -> None:

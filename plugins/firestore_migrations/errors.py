@@ -18,19 +18,23 @@
     │   ├── OutOfOrder                 an older version is pending, or a later one is applied
     │   ├── ChecksumChanged            the file of an applied version was edited
     │   ├── UnknownVersion             there is no such file
+    │   ├── NotRehearsed               the target asks for a passed rehearsal, and there is none that is young enough
     │   ├── NothingToRollBack          no committed run of this version
     │   ├── NothingToRedrive           no document of this version is left that failed
     │   ├── RunPaused                  somebody paused the run; only `resume` lets it go on
     │   ├── RunCancelled               somebody cancelled the run; it writes nothing more
+    │   ├── NotApproved                the target asks for approval, and nobody approved this plan
     │   └── IllegalTransition          the run's state does not allow this
     ├── PlanError                      the dry run found what must not be applied
     │   ├── NotIdempotent              a second pass would change a document again
     │   ├── WrittenTwice               two steps or documents write one document
     │   ├── TooManyFailures            more failing documents than max_failures
+    │   ├── DataWouldExpire            a time-to-live policy would delete a document
     │   └── OverBudget                 it would cost more than the budget
     ├── AuditAltered                   a document of the audit is not as this package wrote it
     ├── StorageError                   snapshot or plan cannot be written or read back whole
     ├── CommitError                    the server refused a commit for good
+    ├── ExportFailed                   a managed export ended without a complete copy
     ├── Unavailable                    the server did not answer in time; safe to try again
     └── VerifyFailed                   the data is not what the migration promises
 
@@ -126,6 +130,10 @@ class UnknownVersion(Refused):
     """There is no file of this version in migrations/."""
 
 
+class NotRehearsed(Refused):
+    """The target asks for a passed rehearsal of this file, and there is none that is young enough."""
+
+
 class NothingToRollBack(Refused):
     """No run of this version has committed anything that was not taken back."""
 
@@ -140,6 +148,10 @@ class RunPaused(Refused):
 
 class RunCancelled(Refused):
     """Somebody cancelled the run: it never writes again."""
+
+
+class NotApproved(Refused):
+    """The target asks for approval, and nobody has approved this plan, or too long ago."""
 
 
 class IllegalTransition(Refused):
@@ -162,6 +174,10 @@ class TooManyFailures(PlanError):
     """More documents failed than max_failures allows."""
 
 
+class DataWouldExpire(PlanError):
+    """A write would make a time-to-live policy delete its document."""
+
+
 class OverBudget(PlanError):
     """The run would cost more than its budget."""
 
@@ -176,6 +192,10 @@ class StorageError(FirestoreMigrationsError):
 
 class CommitError(FirestoreMigrationsError):
     """The server refused a commit for good; nothing of that batch was written."""
+
+
+class ExportFailed(FirestoreMigrationsError):
+    """A managed export of Google's ended without a complete copy. Nothing was written."""
 
 
 class Unavailable(FirestoreMigrationsError):

@@ -5,10 +5,18 @@ from __future__ import annotations
 from airflow.sdk import Param
 
 from firestore_migrations import configuration
+from firestore_migrations.runs.windows import INSTANT
+
+WINDOW_PATTERN = f"^({INSTANT}/{INSTANT})?$"
 
 
 def make_params() -> dict[str, Param]:
-    """The parameters of a run, as the trigger form shows them."""
+    """The parameters of a run; an empty one is the target's default, else the one that its description names."""
+    return {**_of_the_run(), **_of_the_rollout(), **_of_the_limits(), **_of_the_gates()}
+
+
+def _of_the_run() -> dict[str, Param]:
+    """What is run, and where."""
     targets = configuration.targets()
     return {
         "target": Param(
@@ -36,19 +44,28 @@ def make_params() -> dict[str, Param]:
             description="Only the documents that failed in earlier runs of this version; the file may be mended since.",
         ),
         "undo": Param(
-            "",
-            type="string",
+            None,
+            type=["null", "string"],
             title="Run to take back",
             description="With direction down: this run alone, or a rollback. Empty: every run that was not taken back.",
         ),
         "sample": Param(
-            5,
-            type="integer",
+            None,
+            type=["null", "integer"],
             minimum=0,
             maximum=1000,
             title="Samples",
-            description="Changed documents that the report shows, as the target's policy allows.",
+            description=(
+                "Changed documents that the report shows, as the target's policy allows. "
+                "Empty: the target's default, else 5."
+            ),
         ),
+    }
+
+
+def _of_the_rollout() -> dict[str, Param]:
+    """How much at a time."""
+    return {
         "rollout_percent": Param(
             100,
             type="number",
@@ -58,24 +75,43 @@ def make_params() -> dict[str, Param]:
             title="Rollout percent",
             description="How much of the scope to migrate; a later run with more takes the rest.",
         ),
+        "window": Param(
+            None,
+            type=["null", "string"],
+            pattern=WINDOW_PATTERN,
+            section="Rollout",
+            title="Window",
+            description=(
+                "Of a version whose steps have a window: START/END, like 2026-01-01/2026-02-01; UTC where no zone is "
+                "named, START belongs to it and END does not. Empty: everything that is left."
+            ),
+        ),
         "shards": Param(
-            1,
-            type="integer",
+            None,
+            type=["null", "integer"],
             minimum=1,
             maximum=1000,
             section="Rollout",
             title="Shards",
-            description="Ranges of document names that are worked on side by side.",
+            description=(
+                "Ranges of document names that are worked on side by side. Empty: the target's default, else 1."
+            ),
         ),
         "batch_size": Param(
-            500,
-            type="integer",
+            None,
+            type=["null", "integer"],
             minimum=1,
             maximum=500,
             section="Rollout",
             title="Batch size",
-            description="Writes of one atomic commit, its audit record included at 500.",
+            description="Writes of one atomic commit, its audit record included at 500. Empty: the target's, else 500.",
         ),
+    }
+
+
+def _of_the_limits() -> dict[str, Param]:
+    """Where it stops."""
+    return {
         "max_writes_per_second": Param(
             None,
             type=["null", "number"],
@@ -85,13 +121,16 @@ def make_params() -> dict[str, Param]:
             description="Over all shards. Empty: the target's limit, or Google's 500/50/5 rule. 0: none.",
         ),
         "max_failures": Param(
-            "0",
-            type=["string", "integer"],
+            None,
+            type=["null", "string", "integer"],
             minimum=0,
             pattern=r"^\d+(\.\d+)?%?$",
             section="Limits",
             title="Failures tolerated",
-            description="Documents that may fail before the run stops: a count, or a share of the scanned like 1%.",
+            description=(
+                "Documents that may fail before the run stops: a count, or a share of the scanned like 1%. "
+                "Empty: the target's default, else 0."
+            ),
         ),
         "budget": Param(
             None,
@@ -99,6 +138,26 @@ def make_params() -> dict[str, Param]:
             minimum=0,
             section="Limits",
             title="Budget (USD)",
-            description="The plan is refused if the run would cost more. Empty: any price.",
+            description=(
+                "US dollars. The plan is refused if the run would cost more, and the run stops before it does. "
+                "Empty: the target's default, else any price."
+            ),
+        ),
+    }
+
+
+def _of_the_gates() -> dict[str, Param]:
+    """What it may go past."""
+    return {
+        "without_rehearsal": Param(
+            "",
+            type="string",
+            pattern=r"^(\s*\S[\s\S]{8,}\S\s*)?$",
+            section="Exceptions",
+            title="Why without a rehearsal",
+            description=(
+                "The target asks for a passed rehearsal, and this run is to go without: why, in 10 characters or more. "
+                "The audit keeps it."
+            ),
         ),
     }

@@ -11,11 +11,14 @@ from importlib.metadata import entry_points
 
 from airflow.plugins_manager import AirflowPlugin
 
+from firestore_migrations.timetable import WindowTimetable
+
 
 class FirestoreMigrationsPlugin(AirflowPlugin):
     """Firestore migrations, as Airflow's list of plugins shows them."""
 
     name = "firestore_migrations"
+    timetables = [WindowTimetable]  # noqa: RUF012 -- as Airflow declares it
 
 
 if __name__ != "firestore_migrations.plugin" and entry_points(

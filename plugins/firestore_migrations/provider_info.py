@@ -38,6 +38,9 @@ def _connection_fields() -> dict[str, Any]:
     def field(label: str, description: str, **schema: Any) -> dict[str, Any]:
         return {"label": label, "description": description, "schema": {**_TEXT, **schema}}
 
+    def flag(label: str, description: str) -> dict[str, Any]:
+        return {"label": label, "description": description, "schema": {"type": ["boolean", "null"]}}
+
     return {
         "project": field("Project id", "The Google Cloud project."),
         "database": field("Database id", "Empty for (default)."),
@@ -54,6 +57,19 @@ def _connection_fields() -> dict[str, Any]:
             "description": "A limit of this database's own; empty for Google's 500/50/5 rule.",
             "schema": {"type": ["number", "null"]},
         },
+        "approval": flag("Approval", "Whether a person approves each plan; in production yes, unless you say no."),
+        "approvers": field("Approvers", "User ids of those who may approve, separated by commas; empty for everyone."),
+        "approval_timeout": field("Approval time-out", "How long a run waits for the answer, like 36h; empty: 1d."),
+        "approval_max_age": field("Approval's age", "How long an approval holds until apply begins; empty: 1d."),
+        "rehearsal_max_age": field(
+            "Rehearsal's age",
+            "A version is applied only with a passed rehearsal that is younger; empty: 7d in production, else never.",
+        ),
+        "rehearsal_of": field("Rehearsal of", "The connection whose copy this database is: rehearsals OVERWRITE it."),
+        "refresh": field("Refresh", "How a rehearsal makes the copy.", enum=["copy", "clone", None]),
+        "triggers": field("Triggers", "Collections that functions are triggered by, separated by commas."),
+        "ttl_fields": field("TTL fields", "Fields with a time-to-live policy, like sessions.expireAt, by commas."),
+        "export_to": field("Export to", "gs://bucket/prefix of a managed export before each run; empty for none."),
         "planner_impersonation_chain": field(
             "Planner's impersonation chain", "A read-only identity for backup and dry run."
         ),

@@ -11,13 +11,15 @@ from typing import Any
 from airflow import settings
 from airflow.dag_processing.bundles.manager import DagBundlesManager
 from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
+from airflow.jobs.job import Job
+from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
 from airflow.models.dagrun import DagRun
 from airflow.models.xcom import XComModel
 from airflow.sdk import DAG
 from airflow.sdk.definitions.dag import _run_task
 from airflow.serialization.definitions.dag import SerializedDAG
 from airflow.serialization.serialized_objects import DagSerialization
-from airflow.utils.state import DagRunState, TaskInstanceState
+from airflow.utils.state import DagRunState, State, TaskInstanceState
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
@@ -73,6 +75,25 @@ class Deployment:
         assert answer.status_code == 200, answer.text
         return self.go_on(self.dag_id(version), answer.json()["dag_run_id"], stop_before)
 
+    def question(self, outcome: Outcome) -> dict[str, Any]:
+        """What a run that awaits approval shows on Airflow's page."""
+        answer = self.api.get(_question_of(outcome))
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def answer(self, outcome: Outcome, option: str, **fields: Any) -> Outcome:
+        """Answer it as the page does, and let the run go on."""
+        answer = self.api.patch(_question_of(outcome), json={"chosen_options": [option], "params_input": fields})
+        assert answer.status_code == 200, answer.text
+        return self.go_on(outcome.dag_id, outcome.run_id)
+
+    def let_time_pass(self, outcome: Outcome) -> Outcome:
+        """Let the scheduler look until it finds that a question's time is over, and the run go on."""
+        while outcome.state == DagRunState.RUNNING:
+            SchedulerJobRunner(Job()).check_awaiting_input_timeouts()
+            outcome = self.go_on(outcome.dag_id, outcome.run_id)
+        return outcome
+
     def mark_failed(self, outcome: Outcome) -> None:
         """Mark a run as failed, as the page does."""
         path = f"/api/v2/dags/{outcome.dag_id}/dagRuns/{outcome.run_id}"
@@ -114,6 +135,9 @@ class Deployment:
                 break
             if any(task.task_id == stop_before for task in ready):
                 break
+            waiting = {task.state for task in tasks} - {None, *State.finished}
+            if not ready and waiting == {TaskInstanceState.AWAITING_INPUT}:
+                break  # a person has to answer
             for task in tasks:
                 if task.state == TaskInstanceState.SCHEDULED:
                     _run_task(ti=task, task=dag.task_dict[task.task_id])
@@ -136,6 +160,10 @@ class Deployment:
             xcoms[task_id].append(value if isinstance(value, str) else json.dumps(value))
         tasks = {task_id: ", ".join(sorted(found)) for task_id, found in states.items()}
         return Outcome(run.dag_id, run.run_id, str(run.state), tasks, tries, dict(xcoms))
+
+
+def _question_of(outcome: Outcome) -> str:
+    return f"/api/v2/dags/{outcome.dag_id}/dagRuns/{outcome.run_id}/taskInstances/approve/-1/hitlDetails"
 
 
 def _scheduled(dag: DAG) -> SerializedDAG:

@@ -31,10 +31,10 @@ ODD: tuple[Any, ...] = (True, [], {}, [1], "", "all", NAN, INFINITE, -INFINITE)
 PARAMS: dict[str, tuple[Any, ...]] = {
     "mode": ("", "up", "Apply", "apply ", "dry-run", None, True, 1, ["apply"]),
     "direction": ("", "sideways", "Down", None, False, 0, ["up"]),
-    "sample": (*ODD, None, -1, 1001, 1.5, "5", 10**30),
+    "sample": (*ODD, -1, 1001, 1.5, "5", 10**30),
     "rollout_percent": (*ODD, None, 0, -5, 100.1, "50", "50%", 1e300),
-    "shards": (*ODD, None, 0, -1, 1001, 1.5, "2", 10**30),
-    "batch_size": (*ODD, None, 0, -1, 501, 2.5, "500", 10**30),
+    "shards": (*ODD, 0, -1, 1001, 1.5, "2", 10**30),
+    "batch_size": (*ODD, 0, -1, 501, 2.5, "500", 10**30),
     "max_writes_per_second": (*ODD, -1, -0.5, "fast", "100"),
     "max_failures": (
         "",
@@ -49,7 +49,6 @@ PARAMS: dict[str, tuple[Any, ...]] = {
         "nan%",
         "101%",
         "1e999",
-        None,
         [],
         {},
         -1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
@@ -81,10 +82,36 @@ def test_where_there_is_no_terminal_progress_is_plain_lines_and_ctrl_c_leaves_th
     assert world.records()["_lease"]["holder"] == ""
 
 
-def _in_a_terminal(terminal: Terminal, *words: str) -> tuple[Typed, str]:
-    """Perform a command whose standard error is a terminal; also what that showed."""
+def test_a_target_that_asks_for_approval_asks_in_the_terminal_and_without_one_rejects(
+    terminal: Terminal, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = json.loads(os.environ["AIRFLOW_CONN_FIRESTORE_DEFAULT"])
+    connection["extra"]["approval"] = True
+    monkeypatch.setenv("AIRFLOW_CONN_FIRESTORE_DEFAULT", json.dumps(connection))
+    before = world.data()
+
+    alone = terminal.script("run", "v001", "--output", "json")
+    assert (alone.code, alone.json["state"], alone.json["error"]) == (
+        1,
+        "rejected",
+        {"type": "Rejected", "message": "nobody could be asked: there is no terminal"},
+    )
+    no, shown = _in_a_terminal(terminal, "run", "v001", "--output", "json", types="n\n")
+    assert (no.code, no.json["state"], world.data()) == (1, "rejected", before)
+    assert "to firestore_default (development)? [y/N]" in shown
+
+    yes, shown = _in_a_terminal(terminal, "run", "v001", "--output", "json", types="y\n")
+    assert (yes.code, yes.json["state"]) == (0, "verified"), shown
+    run = world.records()[f"v001/runs/{yes.json['run']}"]
+    assert (run["approved_by"], run["approved_digest"]) == (run["triggered_by"], yes.json["plan_digest"])
+
+
+def _in_a_terminal(terminal: Terminal, *words: str, types: str = "") -> tuple[Typed, str]:
+    """Perform a command whose standard input and error are a terminal, in which somebody types; also what it showed."""
     ours, theirs = pty.openpty()
-    with subprocess.Popen([SCRIPT, *words], cwd=terminal.folder, stdout=subprocess.PIPE, stderr=theirs) as process:
+    os.write(ours, types.encode())
+    streams = {"stdin": theirs, "stdout": subprocess.PIPE, "stderr": theirs}
+    with subprocess.Popen([SCRIPT, *words], cwd=terminal.folder, **streams) as process:
         os.close(theirs)
         shown = b""
         with suppress(OSError):  # Linux says so when the last writer has gone

@@ -27,6 +27,7 @@ class CutStreams(grpc.GenericRpcHandler):
         cuts: behind how many messages each stream breaks; one that has no more breaks behind its last.
         code: what the client sees.
         meanwhile: called while a stream is broken.
+        reason: what the client is told.
     """
 
     def __init__(
@@ -35,8 +36,10 @@ class CutStreams(grpc.GenericRpcHandler):
         cuts: Sequence[int],
         code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE,
         meanwhile: Callable[[], object] = lambda: None,
+        *,
+        reason: str = "the stream was cut",
     ) -> None:
-        self._cuts, self._code, self._meanwhile = iter(cuts), code, meanwhile
+        self._cuts, self._code, self._meanwhile, self._reason = iter(cuts), code, meanwhile, reason
         self._to_emulator = grpc.insecure_channel(host)
         self._server = grpc.server(ThreadPoolExecutor(2))
         self._server.add_generic_rpc_handlers((self,))
@@ -72,7 +75,7 @@ class CutStreams(grpc.GenericRpcHandler):
             yield answer
         if cut is not None:
             self._meanwhile()
-            context.abort(self._code, "the stream was cut")
+            context.abort(self._code, self._reason)
 
     def _unary(self, method: str, request: bytes, context: Any) -> bytes:
         try:

@@ -24,6 +24,7 @@ RUN_FIELDS = {
     "approved_by": type(None),
     "checksum": str,
     "rollout_percent": int,
+    "window": type(None),
     "plan_digest": str,
     "snapshot_uri": str,
     "plan_uri": str,

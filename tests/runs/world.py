@@ -23,7 +23,7 @@ from firestore_migrations.runs.phases import OF_SHARD, perform
 from firestore_migrations.runs.run import Run, Target
 from firestore_migrations.runs.storage import Folder
 
-PHASES = ("preflight", "backup", "dry_run", "review", "apply", "verify", "finish")
+PHASES = ("preflight", "backup", "dry_run", "review", "approve", "apply", "verify", "finish")
 Fields = Mapping[str, Any]
 
 
@@ -71,10 +71,11 @@ class World:
         host: of the emulator.
         project: its project.
         storage: a local folder.
+        database: its id.
     """
 
-    def __init__(self, host: str, project: str, storage: Path) -> None:
-        self.address = Address(project, emulator_host=host)
+    def __init__(self, host: str, project: str, storage: Path, database: str = "(default)") -> None:
+        self.address = Address(project, database, emulator_host=host)
         self.storage = storage
         self.writer = Writer(self.address)
         self.codec = Codec(self.writer)

@@ -10,6 +10,7 @@ import stat
 import sys
 import threading
 import tokenize
+from collections.abc import Iterable
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -172,7 +173,21 @@ def _steps(path: Path, module: ModuleType) -> tuple[Step, ...]:
             'Decorate a function at the top level of the file with @each_document("users") or @script.',
             **facts_of(path),
         )
+    _refuse_windows_of_some(path, steps.values())
     return tuple(steps.values())
+
+
+def _refuse_windows_of_some(path: Path, steps: Iterable[Step]) -> None:
+    """A backfill takes one interval of every step: one without a window would be migrated whole by the first."""
+    without = [step.name for step in steps if step.scope is None or step.scope.window is None]
+    windowed = [step.name for step in steps if step.name not in without]
+    if windowed and without:
+        raise BadStep(
+            f"{path}: step {windowed[0]!r} has a window and step {without[0]!r} has none, so a backfill could not take "
+            "one interval of both.",
+            "Give every step a window, or put the others, and every script, into a version of their own.",
+            **facts_of(path),
+        )
 
 
 def _at(path: Path, line: int | None) -> str:

@@ -88,6 +88,8 @@ def each_document(
         where: `FieldFilter`s of the official client, or `(field, op, value)`; all must hold.
             A single one may stand alone.
         window: the timestamp field by which `airflow backfill` selects documents.
+            Each backfill run then takes the documents whose field is a timestamp in its interval, and a run without a
+            window takes all that is left.
         idempotent: say False when the function on its own result changes it again, as `n += 1` does.
             Each document is then still changed exactly once a run.
 
@@ -106,6 +108,12 @@ def each_document(
     for name, value in (("group", group), ("idempotent", idempotent)):
         if not isinstance(value, bool):
             raise BadStep(f"{name} is True or False, not {value!r}.", f"Write {name}=True, or leave it out.")
+    if window is not None and not idempotent:
+        raise BadStep(
+            f"window={window!r} and idempotent=False exclude each other: a document whose {window} changes comes into "
+            "another window, and would be changed a second time.",
+            "Guard the function's writes and drop idempotent=False, or drop window.",
+        )
     conditions = (where,) if _is_one_condition(where) else tuple(where)
     scope = Scope(collection, group=group, where=conditions, window=window)
     return lambda function: Step(_checked(function, _OF_DOCUMENT), scope, idempotent=idempotent)
@@ -176,23 +184,29 @@ class Migration:
         return f"firestore_{self.version}_{self.name}"
 
     @property
+    def has_windows(self) -> bool:
+        """Whether it can be backfilled: then every step has a window."""
+        return any(step.scope is not None and step.scope.window for step in self.steps)
+
+    @property
     def is_idempotent(self) -> bool:
         """Whether every step may run on its own result."""
         return all(step.idempotent for step in self.steps)
 
     def refuse_bad_filters(self) -> None:
-        """Look at every step's `where`. It loads the official client, so it is never called while a DAG is parsed.
+        """Look at every step's `where` and `window`; never while a DAG is parsed, for it loads the official client.
 
         Raises:
             BadStep: naming file, step and condition.
         """
         for step in self.steps:
-            if step.scope is None or not step.scope.where:
+            if step.scope is None or not (step.scope.where or step.scope.window):
                 continue
-            from firestore_migrations.firestore.filters import conditions
+            from firestore_migrations.firestore.filters import conditions, parts_of
 
             try:
                 conditions(step.scope.where)
+                parts_of(step.scope.window or "window")
             except BadStep as error:
                 line = step.transform.__code__.co_firstlineno
                 raise BadStep(

@@ -6,6 +6,8 @@
     files       new, check
     states      status, history
     running     run, dry-run, rollback
+    rehearsing  rehearse
+    upgrading   upgrade
     verifying   verify
     controlling pause, resume, cancel, unlock
     attesting   baseline, repair

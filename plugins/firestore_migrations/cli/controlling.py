@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from firestore_migrations.clearing import Cleared, let_go_on
@@ -31,10 +32,14 @@ def pause(arguments: Namespace) -> Answer:
 
 
 def resume(arguments: Namespace) -> Answer:
-    """Let a paused run go on."""
-    from firestore_migrations.runs import control
+    """Let a paused run go on, or one that failed, with another budget."""
+    from firestore_migrations.runs import budget, control, status
 
-    done = _told(arguments, control.resume, control.RESUMABLE)
+    if arguments.budget is None:
+        done = _told(arguments, control.resume, control.RESUMABLE)
+    else:
+        raised = partial(control.resume, budget=budget.checked(arguments.budget))
+        done = _told(arguments, raised, control.RESUMABLE | {status.FAILED})
     cleared = let_go_on(done.dag_id, done.run)
     return _answer(done, _how_it_goes_on(done, cleared), cleared_tasks=cleared.tasks)
 

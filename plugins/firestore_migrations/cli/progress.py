@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from firestore_migrations.runs.run import Target
@@ -47,6 +48,15 @@ class Display:
             self._thread.join(timeout=5)
         self._stack.close()
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Show nothing while the block talks with whoever looks on."""
+        self._show.pause()
+        try:
+            yield
+        finally:
+            self._show.go_on()
+
     def begin(self, run_id: str) -> None:
         """Look at this run from now on, once a second."""
         self._thread = threading.Thread(target=self._look, args=(run_id,), daemon=True)
@@ -80,6 +90,12 @@ class _Lines:
 
     def __exit__(self, *_: object) -> None:
         pass
+
+    def pause(self) -> None:
+        """A line that was written stays."""
+
+    def go_on(self) -> None:
+        """Nothing was taken away."""
 
     def show(self, progress: Progress) -> None:
         now = time.monotonic()
@@ -117,6 +133,14 @@ class _Bar:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+
+    def pause(self) -> None:
+        """Take the bar away."""
+        self._progress.stop()
+
+    def go_on(self) -> None:
+        """Show it again."""
+        self._progress.start()
 
     def show(self, progress: Progress) -> None:
         self._progress.update(

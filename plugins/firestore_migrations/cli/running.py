@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from firestore_migrations import configuration
 from firestore_migrations.authoring.migration import Migration
 from firestore_migrations.cli import place
+from firestore_migrations.cli.approving import Terminal
 from firestore_migrations.cli.performing import DONE, FAILED, Answer, error_of
 from firestore_migrations.cli.states import counts_of, painted, seconds
 from firestore_migrations.dag_run import log_file, run_in_process
@@ -105,7 +106,11 @@ def _perform(arguments: Namespace, verb: str, fixed: dict[str, Any]) -> Answer:
         )
     with Display(target, migration.version, verbose=arguments.verbose) as display:
         run_id = run_in_process(
-            migration, {**given, **fixed, "target": name}, verbose=arguments.verbose, started=display.begin
+            migration,
+            {**given, **fixed, "target": name},
+            verbose=arguments.verbose,
+            started=display.begin,
+            answerer=Terminal(display).ask,
         )
     return _report(target, migration, run_id, verb)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from firestore_migrations.authoring.discovery import discover
 from firestore_migrations.cli import place
 from firestore_migrations.cli.performing import DONE, PENDING, Answer, error_of
+from firestore_migrations.runs.options import APPLY
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +31,7 @@ COLOURS = {
 }
 
 
+_MOST_WINDOWS = 20
 _COUNTS = ("scanned", "created", "updated", "deleted", "unchanged", "drifted", "conflicts", "failed")
 
 
@@ -73,6 +75,8 @@ def status(arguments: Namespace) -> Answer:
                 console.print(
                     f"\n{version.version} is {version.state}: {version.remark}.", markup=False, soft_wrap=True
                 )
+            for line in _windows_of(version):
+                console.print(line, markup=False, soft_wrap=True)
         if discovered.errors:
             console.print(f"\n{len(discovered.errors)} files cannot be used: [bold]firestore-migrations check[/]")
         console.print(f"\n{_next(versions)}", soft_wrap=True)
@@ -82,10 +86,12 @@ def status(arguments: Namespace) -> Answer:
 
 
 def history(arguments: Namespace) -> Answer:
-    """Every run of a version, oldest first."""
+    """Every run of a version, oldest first, and the last rehearsal of its file."""
+    from firestore_migrations import configuration
     from firestore_migrations.firestore.connection import Reader
     from firestore_migrations.runs.audit import Audit
     from firestore_migrations.runs.ledger import Ledger
+    from firestore_migrations.runs.rehearsal import newest
 
     discovered = discover(place.folder())
     target = place.target_of(place.target_name(arguments))
@@ -98,8 +104,14 @@ def history(arguments: Namespace) -> Answer:
         if arguments.events or arguments.output == "json":
             for run in runs:
                 run["events"] = audit.events(version, run["run"])
+    checksums = [found.checksum for found in discovered.migrations if found.version == version]
+    rehearsal = newest(configuration.rehearsals(), checksums[0]) if checksums else None
 
     def show(console: Console) -> None:
+        if rehearsal is not None:
+            at = when(datetime.fromisoformat(rehearsal.finished_at))
+            said = f", {rehearsal.reason}" if rehearsal.reason else ""
+            console.print(f"Rehearsal of {at}: {rehearsal.verdict}{said}", markup=False, soft_wrap=True)
         if not runs:
             console.print(f"{version} was never run on {target.name}.")
             return
@@ -110,7 +122,8 @@ def history(arguments: Namespace) -> Answer:
                 console.print(f"  {when(event['at'])}  {event['task']:9}  {painted(event['state'])}  ", end="")
                 console.print(event["message"], markup=False, soft_wrap=True)
 
-    return Answer({"target": target.name, "version": version, "runs": runs}, show)
+    last = None if rehearsal is None else asdict(rehearsal)
+    return Answer({"target": target.name, "version": version, "runs": runs, "rehearsal": last}, show)
 
 
 def counts_of(counts: dict[str, int]) -> str:
@@ -136,19 +149,47 @@ def seconds(run: dict[str, Any]) -> float | None:
     return round(took.total_seconds(), 3)
 
 
+def _windows_of(version: VersionStatus) -> list[str]:
+    """The intervals of a version that is backfilled, a line for each kind; nothing of any other."""
+    if version.windows is None:
+        return []
+    lines = [f"\nWindows of {version.version}, from the first instant up to but without the second, in UTC:"]
+    for kind, windows in version.windows.items():
+        shown = [_window(window) for window in windows[:_MOST_WINDOWS]]
+        more = [f"and {len(windows) - len(shown)} more"] if len(windows) > len(shown) else []
+        lines.append(f"  {kind:11}  {', '.join(shown + more) or 'none'}")
+    return lines
+
+
+def _window(window: dict[str, datetime]) -> str:
+    """An interval to read; midnights without their time."""
+    ends = [window["from"].isoformat(" "), window["to"].isoformat(" ")]
+    return " to ".join(end.removesuffix("+00:00").removesuffix(" 00:00:00") for end in ends)
+
+
 def _runs_table(runs: list[dict[str, Any]]) -> Any:
     from rich.table import Table
 
     table = Table(box=None, header_style="dim", pad_edge=False)
-    for column in ("started", "direction", "mode", "state", "seconds", "price", "who", "counts", "run"):
+    has_windows = any(run.get("window") for run in runs)
+    columns = ("started", "direction", "mode", "state", "seconds", "price", "who", "counts", "run")
+    for column in (*columns, "window") if has_windows else columns:
         numeric = column in {"seconds", "price"}
         table.add_column(column, no_wrap=column != "counts", justify="right" if numeric else "left")
     for run in runs:
         took = "" if run["seconds"] is None else f"{run['seconds']:.1f}"
-        started, state, price = when(run["started_at"]), painted(run["state"]), f"{run['price']:.4f} USD"
+        started, state, price = when(run["started_at"]), painted(run["state"]), _price(run)
         what = (started, run["direction"], run["mode"], state, took, price)
-        table.add_row(*what, run["triggered_by"], counts_of(run["counts"]), run["run"])
+        window = [_window(run["window"]) if run.get("window") else ""] if has_windows else []
+        table.add_row(*what, run["triggered_by"], counts_of(run["counts"]), run["run"], *window)
     return table
+
+
+def _price(run: dict[str, Any]) -> str:
+    """What a run cost, and how far its plan was off."""
+    foreseen = (run.get("estimate") or {}).get("price")
+    off = f" ({run['price'] / foreseen - 1:+.0%})" if foreseen and run["finished_at"] and run["mode"] == APPLY else ""
+    return f"{run['price']:.4f} USD{off}"
 
 
 def _lease(held: Holder) -> str:

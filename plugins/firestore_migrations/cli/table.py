@@ -45,6 +45,7 @@ _VERSION = _option("version", metavar="VERSION", help="v001, 1, or the file's na
 _WHICH = _option(
     "version", metavar="VERSION", nargs="?", help="whose run is meant (default: the one at work, or the paused one)"
 )
+_BUDGET = _option("--budget", metavar="USD", help="what the run may cost from now on; one that failed goes on too")
 _YES = _option("--yes", action="store_true", help="also where the run is at work")
 _TARGET = _option(
     "--target",
@@ -102,13 +103,39 @@ COMMANDS = (
     ),
     Command("rollback", "take a version back", f"{_HERE}.running.rollback", (_VERSION, _SET, *_ON_TARGET)),
     Command(
+        "rehearse",
+        "run every pending version up and down again on a copy of the data",
+        f"{_HERE}.rehearsing.rehearse",
+        (
+            _option(
+                "version",
+                metavar="VERSION",
+                nargs="?",
+                help="the last one to rehearse (default: every pending version)",
+            ),
+            _option(
+                "--target",
+                metavar="CONN_ID",
+                help="connection of the rehearsal database, which is overwritten "
+                "(default: [firestore_migrations] rehearsal_target)",
+            ),
+            *_ALWAYS,
+        ),
+    ),
+    Command(
+        "upgrade",
+        "migrate: every pending version in order",
+        f"{_HERE}.upgrading.upgrade",
+        (_option("--to", metavar="VERSION", help="the last one to run (default: all)"), _SET, *_ON_TARGET),
+    ),
+    Command(
         "verify",
         "look again whether the data is what a version promises; writes nothing",
         f"{_HERE}.verifying.verify",
         (_VERSION, *_ON_TARGET),
     ),
     Command("pause", "let a run stop between two batches", f"{_HERE}.controlling.pause", (_WHICH, *_ON_TARGET)),
-    Command("resume", "let a paused run go on", f"{_HERE}.controlling.resume", (_WHICH, *_ON_TARGET)),
+    Command("resume", "let a paused run go on", f"{_HERE}.controlling.resume", (_WHICH, _BUDGET, *_ON_TARGET)),
     Command(
         "cancel",
         "end a run for good; what it has written stays",

@@ -76,6 +76,7 @@ def _last_run(migration: Migration, target: str) -> tuple[Run, str]:
     from firestore_migrations.runs.audit import Audit
     from firestore_migrations.runs.gates import committed_runs
     from firestore_migrations.runs.ledger import Ledger
+    from firestore_migrations.runs.windows import Window
 
     version = migration.version
     place.target_of(target)
@@ -95,10 +96,13 @@ def _last_run(migration: Migration, target: str) -> tuple[Run, str]:
                 "Take the edit back and write a new version with `firestore-migrations new`.",
                 version=version,
             )
-        wrote = committed_runs(run, audit)
+        wrote, runs = committed_runs(run, audit), audit.runs(version)
     percent = record["rollout_percent"] or 100
-    options = replace(run.options, rollout_percent=percent)
-    return replace(run, id=wrote[0] if wrote else record["run"], options=options), record["state"]
+    last = wrote[0] if wrote else record["run"]
+    window = runs.get(last, {}).get("window") if percent < 100 or not record["rollout_percent"] else None
+    interval = "" if window is None else str(Window.recorded(window))  # of a backfill that is not done, its last one
+    options = replace(run.options, rollout_percent=percent, window=interval)
+    return replace(run, id=last, options=options), record["state"]
 
 
 def _problem(run: Run, finding: Finding) -> str:

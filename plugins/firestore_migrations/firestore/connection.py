@@ -69,6 +69,7 @@ class Address:
         emulator_host: `host:port` of an emulator; None for Google's servers.
         credentials: gives google-auth credentials; not called for an emulator.
         reading_credentials: the identity of connections that only read; None for `credentials`.
+        admin_host: `host:port` of an Admin API that asks for no credentials; None for Google's. No emulator has one.
     """
 
     project: str
@@ -76,6 +77,7 @@ class Address:
     emulator_host: str | None = None
     credentials: Callable[[], Any] | None = field(default=None, compare=False, repr=False)
     reading_credentials: Callable[[], Any] | None = field(default=None, compare=False, repr=False)
+    admin_host: str | None = None
 
     @property
     def name(self) -> str:
@@ -91,7 +93,25 @@ class Address:
         """A new channel to the server; nothing is sent yet."""
         if self.emulator_host:
             return grpc.insecure_channel(self.emulator_host, options=_CHANNEL_OPTIONS)
-        chosen = (self.reading_credentials if reading else None) or self.credentials
+        return self._secure_channel((self.reading_credentials if reading else None) or self.credentials)
+
+    @property
+    def has_admin(self) -> bool:
+        """Whether there is an Admin API to this database: the emulator has none."""
+        return bool(self.admin_host) or not self.emulator_host
+
+    def admin_channel(self) -> grpc.Channel:
+        """A new channel to the Admin API, always with the identity that writes; nothing is sent yet."""
+        if self.admin_host:
+            return grpc.insecure_channel(self.admin_host, options=_CHANNEL_OPTIONS)
+        if self.emulator_host:
+            raise ConfigurationError(
+                f"The emulator at {self.emulator_host} has no Admin API.",
+                "Exports, imports and clones need a database of Google's.",
+            )
+        return self._secure_channel(self.credentials)
+
+    def _secure_channel(self, chosen: Callable[[], Any] | None) -> grpc.Channel:
         if chosen is None:
             raise ConfigurationError(
                 f"There are no credentials for {self.name}.",

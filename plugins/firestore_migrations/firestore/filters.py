@@ -94,6 +94,15 @@ def conditions(where: Iterable[Any]) -> tuple[Condition, ...]:
     return tuple(_condition(*parts) for item in where for parts in _parts(item))
 
 
+def parts_of(path: Any) -> tuple[str, ...]:
+    """The keys that lead to a field, by its path as Firestore writes it.
+
+    Raises:
+        BadStep: it is no field path.
+    """
+    return _condition(path, "!=", None).field_path
+
+
 def matches(condition: Condition, fields: Mapping[str, Any]) -> bool:
     """Whether a query with this condition would return the document; a missing field never matches.
 
@@ -101,14 +110,14 @@ def matches(condition: Condition, fields: Mapping[str, Any]) -> bool:
         condition: what is asked.
         fields: the protobuf fields of the document.
     """
-    found = _find(condition.field_path, fields)
+    found = find(condition.field_path, fields)
     operand = condition.operand
     if found is None or operand is None:
         return False
     return _MATCHERS[condition.op](order_key(found), operand)
 
 
-def _find(field_path: tuple[str, ...], fields: Mapping[str, Any]) -> Any:
+def find(field_path: tuple[str, ...], fields: Mapping[str, Any]) -> Any:
     """The value at a field path, or None; a path does not lead into a vector."""
     found = None
     for key in field_path:

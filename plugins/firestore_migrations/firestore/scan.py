@@ -6,6 +6,10 @@ used: they cost an index seek each, and on the emulator a scan of the whole coll
 
 Equality conditions go into the query, where they save reads and need no index of their own. Every other condition would
 impose an order, so the reader applies it to what it reads.
+
+A scope with an interval is read in the order of its window field, then of names: the interval goes into the query, so
+that a window costs no more than what is in it. A stream that breaks goes on behind the value and name of its last
+document.
 """
 
 # ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
@@ -25,6 +29,7 @@ from firestore_migrations.firestore import filters, wire
 from firestore_migrations.firestore.connection import Reader, is_transient, patiently, translated
 from firestore_migrations.firestore.ordering import name_key
 from firestore_migrations.firestore.scope import Scope
+from firestore_migrations.firestore.window import WindowOrder
 
 _STREAM_TIMEOUT = 300.0
 _FRUITLESS_ATTEMPTS = 12
@@ -52,6 +57,8 @@ def scan(  # noqa: PLR0913 -- the clock is passed in
 ) -> Iterator[wire.Stored]:
     """Yield every document of the scope in the range, as it was at the read time, in the order of names.
 
+    Those of a scope with an interval come in the order of the window's field, and are not cut by names.
+
     Args:
         reader: where from.
         scope: which documents.
@@ -67,11 +74,11 @@ def scan(  # noqa: PLR0913 -- the clock is passed in
     conditions = filters.conditions(scope.where)
     local = [condition for condition in conditions if condition.op != "=="]
     query = scope_query(scope, [condition for condition in conditions if condition.op == "=="])
-    if names_only and not local:
+    if names_only and not local and scope.interval is None:
         query.select.fields.add(field_path="__name__")
     parent = f"{reader.address.name}/documents" + (f"/{scope.parent}" if scope.parent else "")
     narrow = scope.group or scope.has_wildcard
-    for stored in run_query(reader, parent, query, read_time, keys, sleep):
+    for stored in run_query(reader, parent, query, read_time, keys, sleep, window=_window_of(scope)):
         if narrow and not scope.contains(stored.path):
             continue
         if local:
@@ -82,14 +89,24 @@ def scan(  # noqa: PLR0913 -- the clock is passed in
 
 
 def scope_query(scope: Scope, equalities: list[filters.Condition]) -> Any:
-    """The query of a scope, ordered by name."""
+    """The query of a scope, ordered by name; of one with an interval by the window's field first."""
     query = collection_query(scope.collection_id, all_descendants=scope.group or scope.has_wildcard)
-    if len(equalities) == 1:
-        query.where.CopyFrom(filters.as_proto(equalities[0]))
-    elif equalities:
+    window = _window_of(scope)
+    sent = [*equalities, *([] if window is None else window.conditions)]
+    if len(sent) == 1:
+        query.where.CopyFrom(filters.as_proto(sent[0]))
+    elif sent:
         query.where.composite_filter.op = wire.StructuredQuery.CompositeFilter.AND
-        query.where.composite_filter.filters.extend(map(filters.as_proto, equalities))
+        query.where.composite_filter.filters.extend(map(filters.as_proto, sent))
+    if window is not None:
+        query.order_by.insert(0, window.order)
     return query
+
+
+def _window_of(scope: Scope) -> WindowOrder | None:
+    if scope.window is None or scope.interval is None:
+        return None
+    return WindowOrder(scope, *scope.interval)
 
 
 def collection_query(collection_id: str, *, all_descendants: bool = False) -> Any:
@@ -108,14 +125,16 @@ def run_query(  # noqa: PLR0913 -- the clock is passed in
     read_time: int,
     keys: KeyRange = ALL,
     sleep: Callable[[float], None] = time.sleep,
+    *,
+    window: WindowOrder | None = None,
 ) -> Iterator[wire.Stored]:
-    """Run a query that is ordered by name, and resume it behind the last name whenever the stream breaks."""
+    """Run a query that is ordered by name, or by a window, and resume it behind the last document when it breaks."""
     request = wire.RunQueryRequest(parent=parent, structured_query=query, read_time=wire.timestamp(read_time))
     if keys.start is not None:
         _set_cursor(request.structured_query.start_at, reader.full_name(keys.start), before=True)
     if keys.end is not None:
         _set_cursor(request.structured_query.end_at, reader.full_name(keys.end), before=True)
-    last = ""
+    last = None
     fruitless = 0
     while True:
         try:
@@ -123,23 +142,32 @@ def run_query(  # noqa: PLR0913 -- the clock is passed in
                 document = answer.document
                 if not document.name:
                     continue  # progress without a document
-                last, fruitless = document.name, 0
+                last, fruitless = document, 0
                 yield _stored(reader, document)
         except grpc.RpcError as error:
             fruitless += 1
             if not is_transient(error) or fruitless > _FRUITLESS_ATTEMPTS:
-                raise _refusal(error, read_time) from error
+                raise _refusal(error, read_time, window) from error
             sleep(min(5.0, 0.1 * 2**fruitless))
-            if last:
-                _set_cursor(request.structured_query.start_at, last, before=False)
+            if last is not None:
+                _go_on_behind(request.structured_query, last, window)
         else:
             return
 
 
-def _refusal(error: grpc.RpcError, read_time: int) -> Exception:
+def _go_on_behind(query: Any, document: Any, window: WindowOrder | None) -> None:
+    """Let a query begin behind a document: behind its name, or behind its value in the window and its name."""
+    _set_cursor(query.start_at, document.name, before=False)
+    if window is not None:
+        query.start_at.values.insert(0, window.value_in(document))
+
+
+def _refusal(error: grpc.RpcError, read_time: int, window: WindowOrder | None) -> Exception:
     """Our error for a scan that cannot go on; the one refusal that waiting makes worse says what it is."""
     if error.code() != grpc.StatusCode.FAILED_PRECONDITION:
         return translated(error, "send the documents of a scope")
+    if window is not None and "index" in (error.details() or ""):
+        return window.missing_index()
     at = wire.timestamp(read_time).ToJsonString()
     return ConfigurationError(
         f"Firestore cannot send the documents of a scope as they were at {at}: FAILED_PRECONDITION.",
@@ -167,9 +195,9 @@ def split(reader: Reader, scope: Scope, shards: int, read_time: int) -> list[Key
     The server proposes the cuts where it can (PartitionQuery); else one pass over the names finds them.
 
     Returns:
-        At most `shards` ranges that together are the whole scope and do not overlap.
+        At most `shards` ranges that together are the whole scope and do not overlap; one of a scope with an interval.
     """
-    if shards <= 1:
+    if shards <= 1 or scope.interval is not None:
         return [ALL]
     cuts = _partition(reader, scope, shards, read_time)
     if cuts is None:

@@ -23,12 +23,15 @@ class Scope:
         group: read every collection of that id.
         where: conditions that all must hold: `FieldFilter`s of the official client, or `(field, op, value)`.
         window: the timestamp field that a backfill's data interval is compared with.
+        interval: microseconds since 1970: only documents whose window field is a timestamp from the first on, up to but
+            without the second. None takes them all.
     """
 
     collection: str
     group: bool = False
     where: tuple[Any, ...] = ()
     window: str | None = None
+    interval: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         segments = self.collection.split("/")

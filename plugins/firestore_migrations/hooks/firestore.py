@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 from firestore_migrations import configuration
 from firestore_migrations.errors import ConfigurationError
 from firestore_migrations.firestore.connection import Address
+from firestore_migrations.hooks.policy import policy_of
 from firestore_migrations.runs.run import NONE, SHAPES, VALUES, Target
 
 ENVIRONMENTS = ("development", "staging", "production")
@@ -33,7 +34,8 @@ class FirestoreHook(GoogleBaseHook):
     """A Firestore database, as a connection of type `firestore` describes it.
 
     The connection's extra holds `project`, `database` (`(default)`), `emulator_host`, `environment`, `storage`,
-    `samples`, `writes_per_second`, `planner_impersonation_chain`, and whatever the Google provider's connections hold
+    `samples`, `writes_per_second`, `planner_impersonation_chain`, the fields of `hooks/policy.py`, and whatever the
+    Google provider's connections hold
     for credentials: `key_path`, `keyfile_dict`, `impersonation_chain` and so on. With an emulator no credentials are
     looked for.
 
@@ -89,6 +91,7 @@ class FirestoreHook(GoogleBaseHook):
             environment=environment,
             samples=samples,
             writes_per_second=self._writes_per_second(emulator),
+            policy=policy_of(self._field, self.target_id, environment),
         )
 
     def get_credentials_and_project_id(self) -> tuple[Any, str | None]:

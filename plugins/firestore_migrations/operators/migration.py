@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 
-from firestore_migrations import configuration
+from firestore_migrations import assets, configuration, metrics, notifications
 from firestore_migrations.errors import (
     ConfigurationError,
     FirestoreMigrationsError,
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 WORTH_A_RETRY = (Unavailable, StorageError)
 _AFTER_THE_PLAN = frozenset({"apply", "verify"})
 _PAUSED_SECONDS = 30
+_BACKFILL = "backfill"
 _LEAST_SECONDS = 10  # Airflow takes a task for killed that it queues before the end of its last process is known
-_INTERRUPTED = "Interrupted with Ctrl-C."
+INTERRUPTED = "Interrupted with Ctrl-C."
 interrupted = threading.Event()
 """Set by Ctrl-C where the DAG runs in a person's own process: no phase begins any more but `finish`."""
 
@@ -82,33 +83,44 @@ class FirestoreMigrationOperator(BaseOperator):
         from firestore_migrations.firestore.reach import refuse_unreachable
         from firestore_migrations.runs.options import DRY_RUN
         from firestore_migrations.runs.phases import perform
-        from firestore_migrations.runs.status import FAILED, PAUSED
 
         if self.phase in _AFTER_THE_PLAN and context["params"].get("mode") == DRY_RUN:
             raise AirflowSkipException("A dry run ends with the plan.")
         if interrupted.is_set() and self.phase != "finish":
-            raise AirflowFailException(_INTERRUPTED)
+            raise AirflowFailException(INTERRUPTED)
         try:
-            run = self._run(context)
+            run = run_in(context, self.version, self.target)
             if self.phase == "preflight":
+                notifications.notifications()  # a wrong one is said before anything is done
                 refuse_unreachable(run.target.address)
-            result = perform(run, self.phase, None if self.shard is None else self.shard["index"])
+            with metrics.timed(self.version, self.target, self.phase):
+                result = perform(run, self.phase, None if self.shard is None else self.shard["index"])
+            metrics.count(self.version, self.target, self.phase, result)
         except WORTH_A_RETRY as error:
             raise error from None
         except FirestoreMigrationsError as error:
             self._wait_if_that_helps(error)
             raise AirflowFailException(f"{type(error).__name__}: {error}") from None
         except KeyboardInterrupt:
-            raise AirflowFailException(_INTERRUPTED) from None  # Airflow would try again
+            raise AirflowFailException(INTERRUPTED) from None  # Airflow would try again
         except Exception as error:  # noqa: BLE001 -- whatever it is, it may quote a document
-            raise self._without_values(error) from None
-        if self.phase == "finish" and result["state"] in (FAILED, PAUSED):
+            raise without_values(error, self.log, self.phase, self.version) from None
+        if self.phase == "finish":
+            self._end(context, run, result)
+        return result
+
+    def _end(self, context: Context, run: Run, result: dict[str, Any]) -> None:
+        """Tell whoever wants to know how the run ended, and let the DAG run end as the audit does."""
+        from firestore_migrations.runs.status import FAILED, PAUSED, REJECTED
+
+        notifications.notify(context, run, result["state"], _told(result))
+        if result["state"] in (FAILED, PAUSED, REJECTED):
             # Airflow takes the DAG run's state from its last task, and would call this run a success.
             raise AirflowFailException(
                 f"{self.version} ended as {result['state']}; its lease is given back. The task that failed says why, "
                 f"and so does `firestore-migrations history {self.version}`."
             )
-        return result
+        assets.emit(context, run, result)
 
     def _wait_if_that_helps(self, error: FirestoreMigrationsError) -> None:
         """Leave the worker, and come back in a while: a paused run may be resumed, and a target become free.
@@ -118,35 +130,56 @@ class FirestoreMigrationOperator(BaseOperator):
         seconds = _PAUSED_SECONDS if isinstance(error, RunPaused) else error.facts.get("free_in")
         if seconds is not None and self.phase != "finish":
             self.log.info("%s Looking again in %d s.", error, seconds)
+            metrics.waiting(self.version, self.target, self.phase)
             until = datetime.now(timezone.utc) + timedelta(seconds=max(_LEAST_SECONDS, seconds))
             raise AirflowRescheduleException(until) from None
 
-    def _without_values(self, error: Exception) -> FirestoreMigrationsError:
-        """A foreign error as one of ours: where it was raised, and not what it says, which may quote a document."""
-        frames = traceback.extract_tb(error.__traceback__)
-        self.log.error("%s came up here:\n%s", type(error).__name__, "".join(traceback.format_list(frames)))
-        return FirestoreMigrationsError(
-            f"{type(error).__name__} in {self.phase} of {self.version}, at {frames[-1].filename}:{frames[-1].lineno}.",
-            "It is tried again. If it stays, it is a defect; please report it with the lines above.",
-            version=self.version,
-            phase=self.phase,
-        )
 
-    def _run(self, context: Context) -> Run:
-        dag_run = context["dag_run"]
-        _refuse_unknown(dag_run.conf or {}, context["dag"])
-        return run_of(
-            self.version,
-            self.target,
-            context["params"],
-            run_id=dag_run.run_id,
-            dag_id=context["dag"].dag_id,
-            triggered_by=_who(dag_run.triggering_user_name) or dag_run.run_type,
-        )
+def without_values(error: Exception, log: Any, phase: str, version: str) -> FirestoreMigrationsError:
+    """A foreign error as one of ours: where it was raised, and not what it says, which may quote a document."""
+    frames = traceback.extract_tb(error.__traceback__)
+    log.error("%s came up here:\n%s", type(error).__name__, "".join(traceback.format_list(frames)))
+    return FirestoreMigrationsError(
+        f"{type(error).__name__} in {phase} of {version}, at {frames[-1].filename}:{frames[-1].lineno}.",
+        "It is tried again. If it stays, it is a defect; please report it with the lines above.",
+        version=version,
+        phase=phase,
+    )
+
+
+def run_in(context: Context, version: str, target: str) -> Run:
+    """The run that a task works for.
+
+    Raises:
+        FirestoreMigrationsError: a parameter, the connection or the migration's file is wrong.
+    """
+    dag_run = context["dag_run"]
+    _refuse_unknown(dag_run.conf or {}, context["dag"])
+    return run_of(
+        version,
+        target,
+        _with_window(context["params"], dag_run),
+        run_id=dag_run.run_id,
+        dag_id=context["dag"].dag_id,
+        triggered_by=_who(dag_run.triggering_user_name) or dag_run.run_type,
+        waits=dag_run.run_type == _BACKFILL,
+    )
+
+
+def _told(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a run's end people are told."""
+    return {"counts": result["counts"], "price": result["price"], "digest": result.get("plan_digest")}
 
 
 def run_of(  # noqa: PLR0913 -- what a DAG run consists of
-    version: str, target: str, params: Mapping[str, Any], *, run_id: str, dag_id: str, triggered_by: str = ""
+    version: str,
+    target: str,
+    params: Mapping[str, Any],
+    *,
+    run_id: str,
+    dag_id: str,
+    triggered_by: str = "",
+    waits: bool = False,
 ) -> Run:
     """The run of a version against a connection, with a DAG run's parameters.
 
@@ -158,17 +191,42 @@ def run_of(  # noqa: PLR0913 -- what a DAG run consists of
     from firestore_migrations.runs.run import Run
 
     migration, discovered = configuration.migration(version)
+    described = FirestoreHook(target).target()
     return Run(
         id=run_id,
         migration=migration,
-        target=FirestoreHook(target).target(),
-        options=Options.of(params),
+        target=described,
+        options=Options.of(params, described.policy.defaults),
         known=discovered.versions,
         checksums={found.version: found.checksum for found in discovered.migrations},
         dag_id=dag_id,
         triggered_by=triggered_by,
         prices=configuration.prices(),
+        rehearsals=configuration.rehearsals(),
+        waits=waits,
     )
+
+
+def _with_window(params: Mapping[str, Any], dag_run: Any) -> Mapping[str, Any]:
+    """The parameters of a run; those of a backfill have its data interval as their window.
+
+    Raises:
+        ConfigurationError: the parameter `window` names another one.
+    """
+    from firestore_migrations.runs.windows import Window
+
+    if dag_run.run_type != _BACKFILL or dag_run.data_interval_start is None:
+        return params
+    ends = (dag_run.data_interval_start, dag_run.data_interval_end)
+    interval = Window(*(end.astimezone(timezone.utc) for end in ends))
+    asked = params.get("window")
+    if asked and Window.of(str(asked)) != interval:
+        raise ConfigurationError(
+            f"The backfill's run is of {interval}, and its parameter window says {asked}.",
+            "Leave window out of --dag-run-conf: each run of a backfill has its own interval.",
+            param="window",
+        )
+    return {**params, "window": str(interval)}
 
 
 def _refuse_unknown(conf: Mapping[str, Any], dag: DAG) -> None:

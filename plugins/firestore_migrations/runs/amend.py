@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 from firestore_migrations.firestore.scope import AUDIT_COLLECTION
 from firestore_migrations.runs import status
 from firestore_migrations.runs.ledger import Entry, Ledger
+from firestore_migrations.runs.options import APPLY
 from firestore_migrations.runs.run import instant
+from firestore_migrations.runs.windows import marked
 
 _HAS_WRITTEN = status.WRITING | {status.APPLIED, status.VERIFIED, status.ROLLED_BACK}
 _PLANNING = frozenset({status.PLANNED, status.AWAITING_APPROVAL})
@@ -112,10 +114,25 @@ def amendment(
     if changes or after != before:
         writes.append(ledger.change(name.path, {**(changes or {}), "state": after}, seen.run))
     version_state = _version_state(seen, before, after)
-    if seen.version is not None and version_state != seen.version.data["state"]:
-        fields = {"state": version_state, "run": name.run_id, "updated_at": instant(seen.at)}
+    fields: dict[str, Any] = {}
+    if seen.version is not None:
+        fields = _windows(seen, after)
+        if version_state != seen.version.data["state"]:
+            fields |= {"state": version_state, "run": name.run_id}
+    if fields:
+        fields |= {"updated_at": instant(seen.at)}
         writes.append(ledger.change(name.version_path, fields, seen.version))
     return writes, proof
+
+
+def _windows(seen: Seen, after: str) -> dict[str, Any]:
+    """The version's windows, if the run's new state changes them."""
+    windows = [] if seen.version is None else seen.version.data["windows"]
+    data = seen.run.data
+    if data["state"] == after or data["mode"] != APPLY or not data.get("rollout_percent"):
+        return {}
+    after_it = marked(windows, seen.name.run_id, data.get("window"), after)
+    return {} if after_it == windows else {"windows": after_it}
 
 
 def _version_state(seen: Seen, before: str, after: str) -> str:
@@ -127,4 +144,6 @@ def _version_state(seen: Seen, before: str, after: str) -> str:
     if after in status.WRITING or (after == status.FAILED and before in _HAS_WRITTEN):
         return after
     is_its_plan = version["run"] == seen.name.run_id and old in _PLANNING
-    return status.PENDING if after == status.FAILED and is_its_plan else old
+    if is_its_plan and after in _PLANNING:
+        return after
+    return status.PENDING if is_its_plan and after in (status.FAILED, status.REJECTED) else old

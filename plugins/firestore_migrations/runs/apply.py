@@ -12,7 +12,9 @@ from typing import Any
 from firestore_migrations.errors import ConfigurationError, IllegalTransition, TooManyFailures, Unavailable
 from firestore_migrations.firestore.connection import Reader, Writer
 from firestore_migrations.runs import status
+from firestore_migrations.runs.approval import refuse_unapproved
 from firestore_migrations.runs.audit import NO_COUNTS, Audit
+from firestore_migrations.runs.budget import Budget
 from firestore_migrations.runs.commit import Applied, Committer
 from firestore_migrations.runs.committed import Part, batches_of, joined_digest, leaves, parts_of, plan_of
 from firestore_migrations.runs.control import refuse_to_write
@@ -39,6 +41,7 @@ def apply(run: Run, shard: int) -> dict[str, Any]:
         LeaseHeld: another run has taken the target over; nothing more was sent.
         RunPaused: somebody paused the run; or RunCancelled: cancelled it.
         TooManyFailures: more documents failed than are tolerated; the run can be resumed.
+        OverBudget: the run has cost what it may; it can be resumed with a higher budget.
         Unavailable: the server does not answer; the run can be resumed.
     """
     part = next((part for part in parts_of(run.folder) if part.name == f"plan/{shard:04d}"), None)
@@ -91,7 +94,10 @@ class Applier:
         pace = Pace(self._ledger, run.path, part.shard, run.writes_per_second)
         pace.begin(writing_for=self._audit.seconds_of_writing(run))
 
+        budget = Budget(run, self._ledger, data)
+
         def hold_back(operations: int) -> None:
+            budget.refuse_to_spend(operations)
             waited = pace.wait(operations, self._lease.permit)
             self._tell(part, self._pressure.reason or waited)
 
@@ -118,6 +124,7 @@ class Applier:
         refuse_to_write(data)
         self._lease.acquire()
         refuse_what_is_overtaken(run, self._audit)  # while the lease is ours, nobody overtakes it
+        refuse_unapproved(run, self._ledger)
         state = status.ROLLING_BACK if run.is_down else status.APPLYING
         if data["state"] not in (state, status.APPLIED, status.VERIFIED, status.ROLLED_BACK):
             self._audit.record_writing(run, state)

@@ -25,6 +25,7 @@ from firestore_migrations.runs.failure import Failure
 from firestore_migrations.runs.ledger import Conflict, Entry, Ledger
 from firestore_migrations.runs.options import APPLY
 from firestore_migrations.runs.run import Run, instant
+from firestore_migrations.runs.windows import marked
 
 ROOT = "_migrations"
 OPEN, REDRIVEN = "open", "redriven"
@@ -120,6 +121,7 @@ class Audit:
                 "approved_by": None,
                 "checksum": run.migration.checksum,
                 "rollout_percent": 0 if run.options.redrive else run.options.rollout_percent,
+                "window": None if run.window is None else run.window.fields,
                 "plan_digest": None,
                 "snapshot_uri": str(run.folder / "snapshot"),
                 "plan_uri": str(run.folder / "plan"),
@@ -300,18 +302,21 @@ def _version_fields(run: Run, before: str, after: str, version: Entry | None, no
     if run.options.mode != APPLY and old not in (status.PENDING, status.PLANNED):
         return {}
     percent = 0 if version is None else version.data["rollout_percent"]
-    if after == status.VERIFIED:
+    windows = [] if version is None else version.data["windows"]
+    if run.options.mode == APPLY:
+        windows = marked(windows, run.id, None if run.window is None else run.window.fields, after)
+    if after == status.VERIFIED and run.window is None:
         percent = max(percent, run.options.rollout_percent)
     elif after == status.ROLLED_BACK:
-        percent = 0
+        percent, windows = 0, []
     state = _version_state(run, before, after, old, percent)
     if version is not None and state == old and after not in (status.VERIFIED, status.ROLLED_BACK):
-        return {}
+        return {} if windows == version.data["windows"] else {"windows": windows, "updated_at": now}
     return {
         **identity(run.migration),
         "state": state,
         "rollout_percent": percent,
-        "windows": [] if version is None else version.data["windows"],
+        "windows": windows,
         "run": run.id,
         "updated_at": now,
     }

@@ -82,8 +82,14 @@ def pause(ledger: Ledger, name: RunName, by: str) -> Controlled:
     return _amend(ledger, name, step, status.PAUSED)
 
 
-def resume(ledger: Ledger, name: RunName, by: str) -> Controlled:
+def resume(ledger: Ledger, name: RunName, by: str, budget: float | None = None) -> Controlled:
     """Let a paused run write again. Where its tasks have ended meanwhile, they must be cleared besides.
+
+    Args:
+        ledger: of the target.
+        name: of the run.
+        by: who says so.
+        budget: what it may cost from now on, in US dollars; then it may also be one that has failed.
 
     Raises:
         IllegalTransition: it is not paused.
@@ -93,10 +99,17 @@ def resume(ledger: Ledger, name: RunName, by: str) -> Controlled:
 
     def step(seen: Seen) -> _Step:
         refuse_cancelled(seen.run.data)
-        _refuse_unless(seen, RESUMABLE, "resumed")
+        _refuse_unless(seen, RESUMABLE if budget is None else RESUMABLE | {status.FAILED}, "resumed")
         refuse_another(ledger, name.holder)
         state = status.ROLLING_BACK if seen.run.data["direction"] == DOWN else status.APPLYING
-        return _Step(state, Event("resume", f"resumed by {by}", by), {"finished_at": None, "error": None})
+        changes: dict[str, Any] = {"finished_at": None, "error": None}
+        message = f"resumed by {by}"
+        if budget is not None:
+            changes["budget"] = budget
+            message += f" with a budget of {budget:g} USD"
+        if seen.run.data["state"] == status.FAILED:
+            state = status.FAILED  # its tasks take it on from there
+        return _Step(state, Event("resume", message, by), changes)
 
     return _amend(ledger, name, step)
 

@@ -18,6 +18,7 @@ from firestore_migrations.runs.plan import Plan, PlanWriter, find_plan
 from firestore_migrations.runs.planner import Planned, Planner
 from firestore_migrations.runs.preflight import Course, course_of
 from firestore_migrations.runs.run import Run, instant
+from firestore_migrations.runs.side_effects import SideEffects
 from firestore_migrations.runs.snapshot import Snapshot, find_snapshot, read_snapshot
 
 
@@ -56,8 +57,10 @@ def _plan(run: Run, chunks: Iterator[tuple[Planned, int]], base: Base, writer: P
     """Write what is planned as it comes, and what it adds up to."""
     scanned = unchanged = 0
     failures: list[Failure] = []
+    effects = SideEffects(run, course_of(run).now)
     for chunk, documents in chunks:
         for row in chunk.rows:
+            effects.see(row)
             writer.add(row)
         failures += chunk.failures
         unchanged += chunk.unchanged
@@ -69,6 +72,7 @@ def _plan(run: Run, chunks: Iterator[tuple[Planned, int]], base: Base, writer: P
         unchanged=unchanged,
         reads=base.at.reads,
         checksum=run.migration.checksum,
+        side_effects=effects.found(),
         failures=tuple((failure.path, failure.step, failure.error) for failure in failures),
     )
 

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from firestore_migrations.errors import ChecksumChanged, OutOfOrder, Refused, UnknownVersion
-from firestore_migrations.runs import status
+from firestore_migrations.runs import status, windows
 from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.options import APPLY
+from firestore_migrations.runs.rehearsal import refuse_unrehearsed
 from firestore_migrations.runs.run import Run
 from firestore_migrations.runs.standing import standing
 
@@ -31,6 +32,8 @@ def check_gates(run: Run, audit: Audit) -> None:
             "Run it at 100 %, or write it with @each_document.",
         )
     versions = audit.versions()
+    if run.window is not None:
+        _refuse_window(run, versions)
     if run.is_down:
         later = [name for name in _touched(versions) if _number(name) > _number(run.version)]
         last = max(later, key=_number, default="")
@@ -38,10 +41,29 @@ def check_gates(run: Run, audit: Audit) -> None:
         _refuse_if(OutOfOrder, later, what, f"Roll back with `firestore-migrations rollback {last}` first.")
     elif run.options.mode == APPLY:
         refuse_over_older(run, versions)
+        refuse_unrehearsed(run)
         _refuse_behind_later(run, versions)
         if not run.options.redrive:
             _refuse_a_second_time(run, audit)
             _refuse_edited(run, versions, run.version, run.migration.checksum)
+
+
+def _refuse_window(run: Run, versions: Versions) -> None:
+    """Refuse an interval of a version that has no window, or that keeps a list of very many already."""
+    if not run.migration.has_windows:
+        raise Refused(
+            f"{run.version} has no step with a window, so it cannot take the interval {run.window}.",
+            f'Write @each_document(..., window="createdAt") in a new version, or run it without: '
+            f"`firestore-migrations run {run.version}`.",
+            version=run.version,
+        )
+    entries = versions.get(run.version, {}).get("windows", ())
+    if len(entries) >= windows.MOST and all(entry["run"] != run.id for entry in entries):
+        raise Refused(
+            f"{run.version} lists {len(entries)} windows; its document of the audit holds no more.",
+            f"Take what is left in one run: `firestore-migrations run {run.version}`; or use longer intervals.",
+            version=run.version,
+        )
 
 
 def refuse_what_is_overtaken(run: Run, audit: Audit) -> None:
@@ -69,7 +91,7 @@ def refuse_what_is_overtaken(run: Run, audit: Audit) -> None:
     if undone:
         raise Refused(
             f"Run {run.id} of {run.version} was taken back by {undone[0]}; it writes nothing more.",
-            f"Trigger a new run: `firestore-migrations run {run.version}`.",
+            f"Trigger a new run: `firestore-migrations run {run.version}{_set_window(run)}`.",
             run=undone[0],
         )
     _refuse_sealed(run, runs)
@@ -78,6 +100,10 @@ def refuse_what_is_overtaken(run: Run, audit: Audit) -> None:
     later = _later(run, audit.versions())
     what = f"Run {run.id} of {run.version} cannot go on behind the later"
     _refuse_if(OutOfOrder, later, what, "Roll back with `firestore-migrations rollback {}` first.")
+
+
+def _set_window(run: Run) -> str:
+    return "" if run.window is None else f" --set window={run.window}"
 
 
 def _refuse_sealed(run: Run, runs: Mapping[str, Mapping[str, Any]]) -> None:

@@ -83,6 +83,27 @@ class Ledger:
 
         return int(patiently(attempt, "count documents"))
 
+    def sums(self, collection: str, fields: tuple[str, ...]) -> tuple[int, list[int]]:
+        """How many documents a collection has, and the sums of up to four of their fields, made by the server."""
+        parent, _, name = collection.rpartition("/")
+        request = wire.RunAggregationQueryRequest(
+            parent=f"{self._reader.address.name}/documents" + (f"/{parent}" if parent else "")
+        )
+        query = request.structured_aggregation_query
+        query.structured_query.from_.add(collection_id=name)
+        query.aggregations.add(alias="count").count.SetInParent()
+        for field in fields:
+            query.aggregations.add(alias=field).sum.field.field_path = field
+
+        def attempt() -> tuple[int, list[int]]:
+            answers = self._reader.stream("RunAggregationQuery", request, wire.RunAggregationQueryResponse, timeout=60)
+            results = [answer.result.aggregate_fields for answer in answers]
+            total = {name: sum(int(one[name].integer_value) for one in results) for name in ("count", *fields)}
+            return total["count"], [total[field] for field in fields]
+
+        count, sums = patiently(attempt, "sum up documents")
+        return count, list(sums)
+
     def create(self, path: str, data: Mapping[str, Any], stamp: str = "") -> bytes:
         """The write that creates a document, and fails where it exists; the server fills the field `stamp`."""
         return self._write(path, data, exists=False, stamp=stamp)

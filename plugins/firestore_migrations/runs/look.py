@@ -140,11 +140,13 @@ class Look:
         finding.add_failed_checks(planner.check_script())
 
     def _look_at_documents(self, planner: Planner, step: Step, finding: Finding) -> None:
-        if step.scope is None:
-            return
-        expected = Expected(self._own_rows(step))
         run = self._run
-        documents = self._documents(step, step.scope)
+        scope = run.scope_of(step)
+        if scope is None:
+            return
+        is_by_name = scope.interval is None
+        expected = Expected(self._own_rows(step) if is_by_name else ())
+        documents = self._documents(step, scope)
         began = course_of(run).read_time
         while chunk := list(islice(documents, _AT_ONCE)):
             failed = {path for name, path in self._set_aside if name == step.name}
@@ -160,7 +162,7 @@ class Look:
                     finding.add_born(stored)
                 _count(expected.of(stored.path), stored, finding)
             self._compare(expected.take_missed(), finding)
-        self._compare(expected.rest(), finding)
+        self._compare(expected.rest() if is_by_name else self._rows_as_planned(step), finding)
 
     def _documents(self, step: Step, scope: Scope) -> Iterator[Stored]:
         """The documents that the run was for, as they are now."""
@@ -185,6 +187,16 @@ class Look:
         for _, written in groupby(rows, key=lambda item: item.row.path):
             *_, last = written
             yield last
+
+    def _rows_as_planned(self, step: Step) -> Iterator[Committed]:
+        """The same as `_own_rows` in the order of the plan, which is that of the window; memory holds the residue."""
+        residue = {
+            item.row.path: item for item in self._own_rows_of(step, [part for part in self._parts if part.is_residue])
+        }
+        for item in self._own_rows_of(step, [part for part in self._parts if not part.is_residue]):
+            if item.row.path not in residue:
+                yield item
+        yield from residue.values()
 
     def _own_rows_of(self, step: Step, parts: list[Part]) -> Iterator[Committed]:
         for item in committed_rows(self._run.folder, self._records, parts):

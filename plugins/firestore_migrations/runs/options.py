@@ -7,10 +7,17 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from firestore_migrations.errors import ConfigurationError
+from firestore_migrations.runs.windows import Window
 
 UP, DOWN = "up", "down"
 DRY_RUN, APPLY = "dry_run", "apply"
+_MAY_BE_EMPTY = frozenset(
+    {"shards", "batch_size", "sample", "max_failures", "max_writes_per_second", "budget", "window", "undo"}
+)
+MOST_SHARDS = 1000
+"""Of a run: Airflow maps a task 1,024 times at most, unless `[core] max_map_length` says otherwise."""
 _MOST_DOCUMENTS = 10**15
+_LEAST_REASON = 10
 _MOST_ROWS = 499  # and the audit record makes 500 writes, the most that a commit has always been allowed
 
 
@@ -22,7 +29,8 @@ class Options:
         mode: `dry_run` ends after the plan; `apply` goes on.
         direction: `up`, or `down` to roll back.
         rollout_percent: how much of the scope, picked by a hash of the path.
-        shards: into how many ranges of names a scope is cut, each a task of its own; 1 to 1,000.
+        shards: into how many ranges of names a scope is cut, each a task of its own; 1 to 1,000. The scopes of several
+            steps share the 1,000.
         batch_size: documents in one atomic commit, at most; 1 to 500. The audit record is one write more, so a commit
             of 500 takes 499 documents.
         max_writes_per_second: over all shards together; None for the target's own limit.
@@ -61,11 +69,13 @@ class Options:
             "mode": self.mode not in (DRY_RUN, APPLY) and "is dry_run or apply",
             "direction": self.direction not in (UP, DOWN) and "is up or down",
             "rollout_percent": not 0 < self.rollout_percent <= 100 and "is above 0 and at most 100",
-            "shards": not 1 <= self.shards <= 1000 and "is from 1 to 1000",
+            "shards": not 1 <= self.shards <= MOST_SHARDS and "is from 1 to 1000",
             "batch_size": not 1 <= self.batch_size <= 500 and "is from 1 to 500",
             "sample": not 0 <= self.sample <= 1000 and "is from 0 to 1000",
             "redrive": self._fault_of_redrive(),
             "undo": self._fault_of_undo(),
+            "without_rehearsal": self._fault_of_reason(),
+            "window": self._fault_of_window(),
         }
         for name, problem in problems.items():
             if problem:
@@ -82,6 +92,22 @@ class Options:
             return "is the id of a run"
         return "names a run to take back, so direction is down" if self.undo and self.direction != DOWN else ""
 
+    def _fault_of_window(self) -> str:
+        if not isinstance(self.window, str):
+            return "is text like 2026-01-01/2026-02-01"
+        if not self.window:
+            return ""
+        Window.of(self.window)
+        if self.direction == DOWN:
+            return "is for a run up; take a window back by its run, with undo"
+        return "takes all of its documents, so rollout_percent is 100" if self.rollout_percent < 100 else ""
+
+    def _fault_of_reason(self) -> str:
+        reason = self.without_rehearsal
+        if not isinstance(reason, str) or 0 < len(reason.strip()) < _LEAST_REASON or (reason and not reason.strip()):
+            return f"is a reason of at least {_LEAST_REASON} characters, or empty"
+        return ""
+
     def _refusal(self, name: str, wanted: str) -> ConfigurationError:
         default = next(option.default for option in fields(self) if option.name == name)
         return ConfigurationError(
@@ -91,9 +117,16 @@ class Options:
         )
 
     @classmethod
-    def of(cls, params: Mapping[str, Any]) -> Options:
-        """The options among a DAG run's parameters; the others are left to whoever they are for."""
-        return cls(**{option.name: params[option.name] for option in fields(cls) if option.name in params})
+    def of(cls, params: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> Options:
+        """The options among a DAG run's parameters; the others are left to whoever they are for.
+
+        Args:
+            params: of the DAG run; one that is None was left empty.
+            defaults: the target's own, for those that were left empty.
+        """
+        given = {option.name: params[option.name] for option in fields(cls) if option.name in params}
+        filled = {name: value for name, value in given.items() if value is not None or name not in _MAY_BE_EMPTY}
+        return cls(**{**(defaults or {}), **filled})
 
     @property
     def rows_per_batch(self) -> int:

@@ -11,6 +11,7 @@ from firestore_migrations.authoring.discovery import Discovered
 from firestore_migrations.runs import status
 from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.holder import Holder
+from firestore_migrations.runs.windows import coverage
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class VersionStatus:
         run: the run that the state comes from; None before there was one.
         updated_at: when it was reached.
         checksum: of the file; None where it is gone or cannot be used.
+        windows: of a version that is backfilled: the intervals that are `done`, `missing` and `overlapping`, each with
+            `from` and `to`; None where there are none.
         remark: what the state alone does not tell; empty where it tells all.
     """
 
@@ -37,6 +40,7 @@ class VersionStatus:
     run: str | None = None
     updated_at: datetime | None = None
     checksum: str | None = None
+    windows: dict[str, list[dict[str, datetime]]] | None = None
     remark: str = ""
 
     @property
@@ -88,8 +92,14 @@ def _status(
         run=data.get("run"),
         updated_at=data.get("updated_at"),
         checksum=None if migration is None else migration.checksum,
+        windows=_windows(data),
         remark=_remark(version, data, held, is_gone=version not in discovered.versions),
     )
+
+
+def _windows(data: dict[str, Any]) -> dict[str, list[dict[str, datetime]]] | None:
+    entries = data.get("windows")
+    return coverage(entries, is_swept=data["rollout_percent"] >= 100).as_dict() if entries else None
 
 
 def _remark(version: str, data: dict[str, Any], held: Holder | None, *, is_gone: bool) -> str:

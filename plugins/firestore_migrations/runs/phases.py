@@ -9,6 +9,7 @@ from typing import Any
 from firestore_migrations.errors import FirestoreMigrationsError, RunCancelled, RunPaused
 from firestore_migrations.firestore.connection import Writer
 from firestore_migrations.runs.apply import apply
+from firestore_migrations.runs.approval import ask
 from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.backup import backup
 from firestore_migrations.runs.dry_run import dry_run
@@ -24,6 +25,7 @@ from firestore_migrations.runs.verify import verify
 OF_RUN: dict[str, Callable[[Run], Any]] = {
     "preflight": preflight,
     "review": review,
+    "approve": ask,
     "verify": verify,
     "finish": finish,
 }
@@ -54,6 +56,8 @@ def perform(run: Run, phase: str, shard: int | None = None) -> Any:
     except (RunPaused, RunCancelled):
         raise  # whoever told the run is in the audit
     except FirestoreMigrationsError as error:
+        if "free_in" in error.facts:
+            raise  # it waits for the target, which is no error
         _record(run, phase, f"{type(error).__name__}: {error}")
         raise
     except KeyboardInterrupt:

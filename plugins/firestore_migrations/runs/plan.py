@@ -130,6 +130,7 @@ class Plan:
         writes_others: whether a row writes another document than the step was called with.
         checksum: of the migration that made it.
         failures: documents that could not be planned: path, step, error.
+        side_effects: what the writes would bring about besides, as `SideEffects.found` gives it.
         segments: the files, in order.
     """
 
@@ -145,6 +146,7 @@ class Plan:
     writes_others: bool = False
     checksum: str = ""
     failures: tuple[tuple[str, str, str], ...] = ()
+    side_effects: dict[str, Any] = field(default_factory=dict)
     segments: tuple[Segment, ...] = ()
 
     @classmethod

@@ -21,6 +21,8 @@ class Policy:
             asks for none.
         rehearsal_of: the connection whose copy this database is; a rehearsal overwrites it. Empty: it holds data of
             its own, and no rehearsal touches it.
+        refresh: how a rehearsal makes it that copy: `copy` (document by document) or `clone` (by Google's Admin API).
+            Empty: a clone where there is an Admin API, else a copy.
         triggers: collections that functions are triggered by, as scopes name them.
         ttl_fields: `collection.field` of time-to-live policies, besides those that the Admin API tells.
         export_to: `gs://bucket/prefix` of a managed export before each run up; empty for none.
@@ -33,6 +35,7 @@ class Policy:
     approval_max_age: timedelta = timedelta(days=1)
     rehearsal_max_age: timedelta | None = None
     rehearsal_of: str = ""
+    refresh: str = ""
     triggers: tuple[str, ...] = ()
     ttl_fields: tuple[str, ...] = ()
     export_to: str = ""

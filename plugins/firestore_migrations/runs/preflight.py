@@ -9,6 +9,7 @@ from firestore_migrations.errors import (
     AuditAltered,
     ConfigurationError,
     FirestoreMigrationsError,
+    LeaseHeld,
     NothingToRollBack,
     Refused,
     StorageError,
@@ -20,10 +21,13 @@ from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.gates import check_gates, refuse_over_older
 from firestore_migrations.runs.lease import Lease
 from firestore_migrations.runs.ledger import Ledger
-from firestore_migrations.runs.options import APPLY
+from firestore_migrations.runs.options import APPLY, MOST_SHARDS
+from firestore_migrations.runs.rehearsal import record_rehearsal
 from firestore_migrations.runs.run import Run, instant, microseconds
 from firestore_migrations.runs.seal import seal_the_unfinished
 from firestore_migrations.runs.standing import standing
+
+_WAITING_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,8 @@ class Course:
 def preflight(run: Run) -> list[dict[str, Any]]:
     """Pass the gates, take the lease, fix read time and shards. Safe to run again: what was fixed stays.
 
+    A run that ended as failed before it wrote anything begins anew where it is cleared.
+
     Returns:
         The shards, as plain data.
 
@@ -83,23 +89,34 @@ def preflight(run: Run) -> list[dict[str, Any]]:
             lease.acquire(anew=True)  # a task that was cleared while it worked must not write from an old plan
             check_gates(run, audit)  # what another run did until it gave the lease back counts too
             course = find_course(run)
-            is_new = course is None
-            if course is None:
+            is_new = course is None or _has_failed_in_vain(run, audit)
+            if course is None or is_new:
                 if run.options.mode == APPLY:
                     seal_the_unfinished(run, audit, ledger)
                 course = _new_course(run, audit, writer)
                 run.folder.write_json("run.json", asdict(course))
         except (Refused, AuditAltered, StorageError) as error:
+            if run.waits and isinstance(error, LeaseHeld):
+                error.facts.setdefault("free_in", _WAITING_SECONDS)
             _give_back(run, audit, lease, error)
             raise
         audit.begin(run, course.read_time)
+        record_rehearsal(run, audit)
         if run.options.redrive and is_new:
             audit.record(run, "preflight", redrive.described(run, audit, redrive.failed_before(run, audit)))
         if run.is_down:
             _record_what_is_taken_back(run, audit, course.undoes)
         if (audit.run(run) or {}).get("read_time") is None:
             audit.record(run, "preflight", "passed the gates", read_time=instant(course.read_time), error=None)
+        elif is_new:
+            message = "begins anew, for it has written nothing"
+            audit.record(run, "preflight", message, read_time=instant(course.read_time), error=None)
     return [asdict(shard) for shard in course.shards]
+
+
+def _has_failed_in_vain(run: Run, audit: Audit) -> bool:
+    """Whether the run ended before it wrote: it then looks at the data anew, which may have been mended meanwhile."""
+    return (audit.run(run) or {}).get("state") == status.FAILED and not audit.has_batches(run)
 
 
 def _give_back(run: Run, audit: Audit, lease: Lease, error: FirestoreMigrationsError) -> None:
@@ -142,11 +159,20 @@ def _new_course(run: Run, audit: Audit, writer: Writer) -> Course:
         steps = redrive.steps_of(run, redrive.failed_before(run, audit))
         return Course(read_time, now, tuple(Shard(index, step.name) for index, step in enumerate(steps)))
     shards: list[Shard] = []
+    most = _most_shards_of_a_step(run)
     with Reader(run.target.address) as reader:
         for step in run.migration.steps:
-            ranges = [ALL] if step.scope is None else split(reader, step.scope, run.options.shards, read_time)
+            scope = run.scope_of(step)
+            ranges = [ALL] if scope is None else split(reader, scope, most, read_time)
             shards += [Shard(len(shards) + i, step.name, keys.start, keys.end) for i, keys in enumerate(ranges)]
     return Course(read_time, now, tuple(shards))
+
+
+def _most_shards_of_a_step(run: Run) -> int:
+    """What the run asks for, or less where several steps would together become more tasks than Airflow maps."""
+    scripts = sum(step.scope is None for step in run.migration.steps)
+    others = len(run.migration.steps) - scripts
+    return max(1, min(run.options.shards, (MOST_SHARDS - scripts) // max(1, others)))
 
 
 def _to_take_back(run: Run, audit: Audit) -> tuple[str, ...]:

@@ -55,7 +55,7 @@ class Watch:
             return self._before_review()
         if state in status.WRITING:
             return self._writing(is_paused=state == status.PAUSED)
-        return Progress({status.PLANNED: "review", status.APPLIED: "verify"}.get(state, "finish"))
+        return Progress({status.PLANNED: "review", status.AWAITING_APPROVAL: "awaits approval", status.APPLIED: "verify"}.get(state, "finish"))
 
     def _before_review(self) -> Progress:
         if not self._shards and self._folder.has("run.json"):

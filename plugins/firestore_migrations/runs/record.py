@@ -47,6 +47,20 @@ _FIELDS: dict[str, dict[str, Check]] = {
     },
     "batches": {"shard": _WHOLE, "writes": _WHOLE, "drifted": _WHOLE},
     "failures": {"path": _TEXT, "step": _TEXT, "error": _TEXT, "state": {"open", "redriven"}.__contains__},
+    "approvals": {
+        "user": _TEXT,
+        "target": _TEXT,
+        "direction": _TEXT,
+        "checksum": _TEXT,
+        "from": _TIME,
+        "to": _TIME,
+        "most_writes": _WHOLE,
+        "most_price": _NUMBER,
+        "used_writes": _WHOLE,
+        "used_price": _NUMBER,
+        "given_at": _TIME,
+        "expires_at": _TIME,
+    },
     "events": {"at": _TIME, "task": _TEXT, "state": _STATE, "message": _TEXT},
 }
 """By kind of document, the fields that something depends on; others may be there, and come with later versions."""

@@ -6,7 +6,8 @@ then no failure of the earlier run any more. The file may have been mended since
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from firestore_migrations.authoring.migration import Step
 from firestore_migrations.errors import NothingToRedrive
@@ -20,6 +21,7 @@ from firestore_migrations.runs.failure import Failure
 from firestore_migrations.runs.options import APPLY, UP
 from firestore_migrations.runs.run import Run
 from firestore_migrations.runs.standing import standing
+from firestore_migrations.runs.windows import Window
 
 Failed = dict[str, list[Failure]]
 """Open failures by the id of the run that they come from."""
@@ -28,6 +30,7 @@ Failed = dict[str, list[Failure]]
 def failed_before(run: Run, audit: Audit) -> Failed:
     """The open failures of the earlier runs of this version that were not taken back.
 
+    A redrive of a window takes the failures of the runs whose windows lie in it.
     Those count too that this run has settled, or a redrive that was taken back itself.
 
     Raises:
@@ -39,7 +42,8 @@ def failed_before(run: Run, audit: Audit) -> Failed:
     for run_id, data in reversed(audit.runs(run.version).items()):
         if data["state"] == status.ROLLED_BACK and data["leaves"]["state"] == status.ROLLED_BACK:
             break
-        if run_id != run.id and data["direction"] == UP and data["mode"] == APPLY:
+        is_meant = data["direction"] == UP and data["mode"] == APPLY and _is_of_window(run, data)
+        if run_id != run.id and is_meant:
             open_ones = audit.failures_of(run.version, run_id, redriven_by=taken_back)
             failures = [failure for failure in open_ones if _can_be_redriven(run, failure)]
             found.update({run_id: failures} if failures else {})
@@ -86,6 +90,11 @@ def described(run: Run, audit: Audit, failed: Failed) -> str:
     total = sum(map(len, failed.values()))
     since = f"; the file was edited since {_names(edited)}, its checksum is {run.migration.checksum[:16]} now"
     return f"redrives {total} documents that failed in {_names(failed)}{since if edited else ''}"
+
+
+def _is_of_window(run: Run, data: Mapping[str, Any]) -> bool:
+    other = data.get("window")
+    return run.window is None or (other is not None and run.window.contains(Window.recorded(other)))
 
 
 def _can_be_redriven(run: Run, failure: Failure) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from firestore_migrations.runs.committed import Part
 from firestore_migrations.runs.failure import Failure
+from firestore_migrations.runs.outside import described
 from firestore_migrations.runs.plan import Plan
 from firestore_migrations.runs.run import Run
 from firestore_migrations.runs.sample import Sample, samples
@@ -28,17 +29,31 @@ def report(run: Run, result: dict[str, Any], plans: list[Plan], parts: list[Part
         f"Plan `{result['plan_digest'][:16]}`, checksum `{migration.checksum[:16]}`.",
         "",
         *([f"This run {result['remark']}.", ""] if "remark" in result else []),
+        *_window(run, result),
         *_table(["scanned", "created", "updated", "deleted", "unchanged", "failed", "conflicts"], [result["counts"]]),
         "",
         *_collections(plans),
         "",
         _price(result),
         "",
+        *_warnings(result["warnings"]),
     ]
     shown = samples(run.folder, parts, run.options.sample, run.target.samples)
     lines += [line for sample in shown for line in _sample(sample)]
     lines += _failures(failures)
     return "\n".join(lines) + "\n"
+
+
+def _warnings(warnings: list[str]) -> list[str]:
+    return ["## To know before", "", *(f"- {warning}" for warning in warnings), ""] if warnings else []
+
+
+def _window(run: Run, result: dict[str, Any]) -> list[str]:
+    if run.window is None:
+        return []
+    start, end = (time.isoformat(" ") for time in (run.window.start, run.window.end))
+    outside = described(run, result["without_window_field"])
+    return [f"Window from **{start}** up to but without **{end}**.", "", outside, ""]
 
 
 def _price(result: dict[str, Any]) -> str:

@@ -9,17 +9,25 @@ from firestore_migrations.errors import ChecksumChanged, ConfigurationError, Ove
 from firestore_migrations.firestore.connection import Reader, Writer
 from firestore_migrations.firestore.ramp import seconds_for
 from firestore_migrations.runs import redrive, status
+from firestore_migrations.runs.approval import voided
 from firestore_migrations.runs.audit import NO_COUNTS, Audit
+from firestore_migrations.runs.budget import budget_of
 from firestore_migrations.runs.committed import Part, joined_digest
 from firestore_migrations.runs.failure import CONFLICT, Failure
 from firestore_migrations.runs.ledger import Ledger
+from firestore_migrations.runs.outside import count_outside
 from firestore_migrations.runs.overlap import refuse_overlap
 from firestore_migrations.runs.plan import Plan, find_plan
 from firestore_migrations.runs.preflight import course_of
 from firestore_migrations.runs.price import Usage
 from firestore_migrations.runs.report import report
 from firestore_migrations.runs.run import Run
+from firestore_migrations.runs.side_effects import warnings_of
 from firestore_migrations.runs.snapshot import find_snapshot
+
+_ESTIMATED = ("reads", "writes", "deletes", "price", "seconds")
+_OVER = frozenset({status.APPLIED, status.VERIFIED, status.ROLLED_BACK})
+"""States of a run whose plan was carried out, though there was nothing to write; its tasks may be cleared."""
 
 
 def review(run: Run) -> dict[str, Any]:
@@ -41,6 +49,7 @@ def review(run: Run) -> dict[str, Any]:
     counts = counts_of(plans)
     failures = [Failure(*failure) for plan in plans for failure in plan.failures]
     usage = estimate(run, plans)
+    price = run.prices.of(usage)
     result = {
         "plan_digest": digest,
         "report_uri": str(run.folder / "report.md"),
@@ -49,13 +58,16 @@ def review(run: Run) -> dict[str, Any]:
         "reads": usage.reads,
         "writes": usage.writes,
         "deletes": usage.deletes,
-        "price": run.prices.of(usage),
+        "price": price,
         "seconds": round(seconds(run, first_row)),
+        "warnings": warnings_of(run, plans),
     }
     if run.options.redrive:
         with Reader(run.target.address) as reader:
             audit = Audit(Ledger(reader))
             result["remark"] = redrive.described(run, audit, redrive.failed_before(run, audit))
+    if run.window is not None:
+        result["without_window_field"] = count_outside(run)
     run.folder.write_json("review.json", {**result, "parts": parts, "digests": [plan.digest for plan in plans]})
     run.folder.write("report.md", report(run, result, plans, parts, failures).encode())
     with Writer(run.target.address) as writer:
@@ -63,9 +75,15 @@ def review(run: Run) -> dict[str, Any]:
         if not audit.has_batches(run):
             audit.record_failures(run, failures)
         _refuse_what_must_not_be_applied(run, result, plans, parts, failures)
-        if not audit.has_batches(run):
+        _refuse_the_price(run, price, budget_of(run, audit.run(run)))
+        if not audit.has_batches(run) and (audit.run(run) or {}).get("state") not in _OVER:
             message = f"planned {first_row} writes; the report is {run.folder / 'report.md'}"
             planned: dict[str, Any] = {"plan_digest": digest, "checksum": run.migration.checksum, "counts": counts}
+            planned["estimate"] = {name: result[name] for name in _ESTIMATED}
+            planned["warnings"] = result["warnings"]
+            planned |= voided(audit.run(run), digest)
+            if run.window is not None:
+                planned["without_window_field"] = result["without_window_field"]
             audit.record(run, "review", message, status.PLANNED, **planned, error=None)
     return result
 
@@ -92,6 +110,8 @@ def estimate(run: Run, plans: list[Plan]) -> Usage:
     scanned = sum(snapshot.documents for i in range(len(plans)) if (snapshot := find_snapshot(_snapshot(run, i))))
     batches = sum(plan.batches for plan in plans)
     verify_reads = scanned if not run.is_down else operations["scanned"]
+    if run.window is not None:  # what was written is asked for by name: it may be in another window now
+        verify_reads += operations["created"] + operations["updated"] + operations["deleted"]
     return Usage(
         reads=scanned + sum(plan.reads for plan in plans) + verify_reads,
         writes=operations["created"] + operations["updated"] + batches + sum(plan.pins for plan in plans),
@@ -122,11 +142,15 @@ def _refuse_what_must_not_be_applied(
             "Nothing was written. Mend the migration and clear `dry_run`, or raise max_failures.",
             failed=len(failed),
         )
-    if run.options.budget is not None and result["price"] > run.options.budget:
+
+
+def _refuse_the_price(run: Run, price: float, most: float | None) -> None:
+    if most is not None and price > most:
         raise OverBudget(
-            f"{run.version} would cost {result['price']:.4f} USD, more than the budget of {run.options.budget:g} USD.",
-            "Nothing was written. Raise the budget, or narrow the scope.",
-            price=result["price"],
+            f"{run.version} would cost {price:.4f} USD, more than the budget of {most:g} USD.",
+            f"Nothing was written. Go on with `firestore-migrations resume {run.version} --budget USD`, "
+            "or narrow the scope.",
+            price=price,
         )
 
 

@@ -156,8 +156,11 @@ class _WayBack:
 
     @cached_property
     def _commit_times(self) -> frozenset[int]:
-        version = self._run.version
-        batches = (self._audit.batches(version, run_id) for run_id in self._audit.runs(version))
+        version, runs = self._run.version, self._audit.runs(self._run.version)
+        # Another window's run may stand above what is taken back: what it wrote since stays, like what people write.
+        is_of_a_window = any(runs[run_id].get("window") for run_id in self._course.undoes)
+        names = self._course.undoes if self._run.options.undo and is_of_a_window else runs
+        batches = (self._audit.batches(version, run_id) for run_id in names)
         return frozenset(record.commit_time for records in batches for record in records)
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from firestore_migrations.authoring.migration import Migration, Step
-from firestore_migrations.firestore.scope import AUDIT_COLLECTION
+from firestore_migrations.firestore.scope import AUDIT_COLLECTION, Scope
 from firestore_migrations.runs.options import DOWN, Options
 from firestore_migrations.runs.policy import Policy
 from firestore_migrations.runs.price import Prices
 from firestore_migrations.runs.storage import Folder
+from firestore_migrations.runs.windows import Window
 
 if TYPE_CHECKING:
     from firestore_migrations.firestore.connection import Address
@@ -69,6 +70,7 @@ class Run:
         triggered_by: who triggered it, as Airflow tells.
         prices: for the price.
         rehearsals: where the results of rehearsals are kept; None where nobody asks for them.
+        waits: whether it waits for a target that another run holds, as the runs of a backfill do for each other.
         now: what `db.now` gives; None for the run's read time, as it should be outside of tests.
     """
 
@@ -82,6 +84,7 @@ class Run:
     triggered_by: str = ""
     prices: Prices = field(default_factory=Prices)
     rehearsals: Folder | None = None
+    waits: bool = False
     now: datetime | None = None
 
     @property
@@ -122,6 +125,17 @@ class Run:
     def is_selected(self, path: str) -> bool:
         """Whether a document is within the rollout; the same documents stay within as the percentage grows."""
         return is_selected(path, self.options.rollout_percent)
+
+    @property
+    def window(self) -> Window | None:
+        """The interval that it is for; None for the whole scope."""
+        return Window.of(self.options.window) if self.options.window else None
+
+    def scope_of(self, step: Step) -> Scope | None:
+        """The documents of a step that this run is for; None of a script."""
+        if step.scope is None or self.window is None:
+            return step.scope
+        return replace(step.scope, interval=(microseconds(self.window.start), microseconds(self.window.end)))
 
     def step(self, name: str) -> Step:
         """The migration's step of that name."""

@@ -7,8 +7,9 @@ commit of it can be carried out any more. What the run has written stands, and c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from typing import Any
 
 from firestore_migrations.errors import StorageError
 from firestore_migrations.runs import status
@@ -20,6 +21,7 @@ from firestore_migrations.runs.ledger import Conflict, Ledger
 from firestore_migrations.runs.options import APPLY
 from firestore_migrations.runs.plan import NO_ROWS
 from firestore_migrations.runs.run import Run
+from firestore_migrations.runs.windows import Window
 
 _AT_ONCE = 400
 _ALL_SENT = frozenset({status.APPLIED, status.VERIFIED, status.ROLLED_BACK})
@@ -28,6 +30,7 @@ _ALL_SENT = frozenset({status.APPLIED, status.VERIFIED, status.ROLLED_BACK})
 def seal_the_unfinished(run: Run, audit: Audit, ledger: Ledger) -> None:
     """Let the earlier runs of this version commit nothing more. Safe to repeat; costs nothing for those that finished.
 
+    A run of another window goes on beside this one: no document is in both.
     A run whose plan is gone has none that a worker could go on with. A redrive leaves the run alone whose failures it
     takes up: that may go on.
 
@@ -43,6 +46,7 @@ def seal_the_unfinished(run: Run, audit: Audit, ledger: Ledger) -> None:
             or data["mode"] != APPLY
             or data.get("sealed_by")
             or (run.options.redrive and not is_redrive)
+            or _is_apart(run, data)
         ):
             continue
         is_sent = data["state"] in _ALL_SENT
@@ -50,6 +54,12 @@ def seal_the_unfinished(run: Run, audit: Audit, ledger: Ledger) -> None:
             _seal(run, audit, ledger, run_id, data.get("residue", []), is_sent=is_sent)
             if not is_sent:
                 _record_sealed(run, ledger, RunName(run.version, run_id))
+
+
+def _is_apart(run: Run, data: Mapping[str, Any]) -> bool:
+    """Whether both runs have windows, and no instant is in both."""
+    other = data.get("window")
+    return run.window is not None and other is not None and not run.window.meets(Window.recorded(other))
 
 
 def _record_sealed(run: Run, ledger: Ledger, name: RunName) -> None:

@@ -36,12 +36,14 @@ class Snapshot:
         bytes: of the raw documents together.
         digest: SHA-256 over paths and update times, which pin the contents.
         segments: the files, in the order of names.
+        read_time: of the documents, in microseconds since 1970; 0 where it is not known.
     """
 
     documents: int
     bytes: int
     digest: str
     segments: tuple[Segment, ...]
+    read_time: int = 0
 
     @classmethod
     def of(cls, data: dict[str, Any]) -> Snapshot:
@@ -49,7 +51,7 @@ class Snapshot:
         return cls(**{**data, "segments": tuple(Segment(*segment) for segment in data["segments"])})
 
 
-def take_snapshot(folder: Folder, documents: Iterable[Stored]) -> Snapshot:
+def take_snapshot(folder: Folder, documents: Iterable[Stored], read_time: int = 0) -> Snapshot:
     """Write documents as they come, and beside them, last, what was written.
 
     Safe to run again: without that last file there is no snapshot, and the files are overwritten.
@@ -63,7 +65,7 @@ def take_snapshot(folder: Folder, documents: Iterable[Stored]) -> Snapshot:
         size += sum(len(stored.raw) for stored in rows)
         for stored in rows:
             digest.update(b"%s\0%d\0" % (stored.path.encode(), stored.update_time))
-    snapshot = Snapshot(count, size, digest.hexdigest(), tuple(writer.close()))
+    snapshot = Snapshot(count, size, digest.hexdigest(), tuple(writer.close()), read_time)
     folder.write_json("snapshot.json", asdict(snapshot))
     return snapshot
 

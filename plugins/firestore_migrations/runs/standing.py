@@ -15,6 +15,7 @@ from firestore_migrations.errors import NothingToRollBack, Refused
 from firestore_migrations.runs import status
 from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.options import APPLY, DOWN, UP
+from firestore_migrations.runs.windows import Window, marked
 
 _FINISHED = frozenset({status.VERIFIED, status.ROLLED_BACK})
 
@@ -83,20 +84,37 @@ class Standing:
         ups = [self.runs[run_id] for run_id in self.after(undoes) if not self.is_down(run_id)]
         ups = [run for run in ups if run["rollout_percent"]]  # a redrive is part of what it completes
         if not ups:
-            return {"state": status.ROLLED_BACK, "rollout_percent": 0}
-        percent = max((run["rollout_percent"] for run in ups if run["state"] == status.VERIFIED), default=0)
+            return {"state": status.ROLLED_BACK, "rollout_percent": 0, "windows": []}
+        whole_scope = [run for run in ups if run.get("window") is None]
+        percent = max((run["rollout_percent"] for run in whole_scope if run["state"] == status.VERIFIED), default=0)
         whole = status.APPLIED if percent >= 100 else status.PARTIAL
         state = whole if ups[-1]["state"] == status.VERIFIED else status.FAILED
-        return {"state": state, "rollout_percent": percent, "checksum": ups[-1]["checksum"]}
+        windows = self._windows_after(undoes)
+        return {"state": state, "rollout_percent": percent, "checksum": ups[-1]["checksum"], "windows": windows}
+
+    def _windows_after(self, undoes: tuple[str, ...]) -> list[dict[str, Any]]:
+        """The windows of the runs up that stand when these are taken back, and of those that failed before writing."""
+        left: list[dict[str, Any]] = []
+        pile = self.after(undoes)
+        for run_id, run in self.runs.items():
+            has_failed = run_id not in self.beneath and run["state"] == status.FAILED
+            if run["direction"] == UP and run["rollout_percent"] and (run_id in pile or has_failed):
+                left = marked(left, run_id, run.get("window"), run["state"], is_listed=True)
+        return left
 
     def _weighs_on(self, above: str, run_id: str) -> bool:
         """Whether a run that lies above another must be taken back before it.
 
+        Runs of windows that share no instant stand beside each other.
         A rollback took away what it undid, so it weighs on other rollbacks alone; one that stopped half way on nothing.
         """
         if not self.is_down(above):
-            return True
+            return not self._are_apart(above, run_id)
         return self.is_down(run_id) and self.runs[above]["state"] == status.ROLLED_BACK
+
+    def _are_apart(self, one: str, other: str) -> bool:
+        first, second = (self.runs[run_id].get("window") for run_id in (one, other))
+        return first is not None and second is not None and not Window.recorded(first).meets(Window.recorded(second))
 
     def _command(self, run_id: str) -> str:
         return f"`firestore-migrations rollback {self.version} --set undo={run_id}`"

@@ -91,6 +91,15 @@ class Folder:
                 f"{self.root / name} cannot be looked at: {_reason(error)}.", "Check the storage.", uri=str(self)
             ) from error
 
+    def names(self) -> list[str]:
+        """The names of the files, in order; none where there is no such folder."""
+        try:
+            return sorted(path.name for path in self.root.iterdir() if path.is_file()) if self.root.exists() else []
+        except Exception as error:  # every object store has errors of its own
+            raise StorageError(
+                f"{self.root} cannot be listed: {_reason(error)}.", "Check the storage.", uri=str(self)
+            ) from error
+
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
         """Write plain data as JSON, and with it the checksum of that data."""
         plain = json.loads(json.dumps(data))

@@ -1,0 +1,215 @@
+"""The operator that lets a person approve a run's plan on Airflow's own page."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.exceptions import HITLRejectException, HITLTimeoutError
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk.definitions.param import Param, ParamsDict
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowSkipException,
+    ParamValidationError,
+    TaskAwaitingInput,
+)
+
+from firestore_migrations import notifications
+from firestore_migrations.errors import FirestoreMigrationsError
+from firestore_migrations.operators.migration import INTERRUPTED, WORTH_A_RETRY, interrupted, run_in, without_values
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from firestore_migrations.runs.allowance import Allowance
+    from firestore_migrations.runs.run import Run
+
+Answerer = Callable[[str, str], "bool | None"]
+"""Shows a report to whoever types, and gives their answer to a question; None where nobody is there to be asked."""
+
+_FROM, _TO, _WRITES, _PRICE = "others_from", "others_to", "others_most_writes", "others_most_price"
+_in_terminal: ContextVar[Answerer | None] = ContextVar("in_terminal", default=None)
+
+
+@contextmanager
+def asked_in_terminal(answerer: Answerer) -> Iterator[None]:
+    """Let questions of DAGs that run in this process be asked by this function: there is no page to answer them on."""
+    token = _in_terminal.set(answerer)
+    try:
+        yield
+    finally:
+        _in_terminal.reset(token)
+
+
+class FirestoreApprovalOperator(ApprovalOperator):
+    """Let a person approve the reviewed plan before it is applied, where the run's target asks for that.
+
+    The page shows the report. Whoever approves is recorded in the audit with the plan's digest; a reject and a
+    time-out end the run as `rejected`, and nothing is written. While the task waits it takes no worker, and the run
+    does not hold the target. On the page of a window's run, other windows can be approved with it, within limits.
+
+    Args:
+        version: the migration's version, like `v001`.
+        target: the id of a connection of type `firestore`; it says who may approve, and how long that may take.
+
+    Raises:
+        AirflowSkipException: the run is a dry run.
+        AirflowFailException: it was not approved; the message says why, and what to do.
+    """
+
+    template_fields: Sequence[str] = ("version", "target")
+    ui_color = "#ffe9b8"
+
+    def __init__(self, *, version: str, target: str = "{{ params.target }}", **kwargs: Any) -> None:
+        super().__init__(subject="", fail_on_reject=True, **kwargs)
+        self.version = version
+        self.target = target
+
+    def execute(self, context: Context) -> Any:
+        """Ask, unless the plan needs no approval or has one.
+
+        Returns:
+            digest, approved_by, and approved_under where it was approved with other windows.
+        """
+        from firestore_migrations.runs.approval import report_of
+        from firestore_migrations.runs.options import DRY_RUN
+        from firestore_migrations.runs.phases import perform
+
+        if context["params"].get("mode") == DRY_RUN:
+            raise AirflowSkipException("A dry run ends with the plan.")
+        if interrupted.is_set():
+            raise AirflowFailException(INTERRUPTED)
+        with self._translated():
+            run = run_in(context, self.version, self.target)
+            question = perform(run, "approve")
+            if not question.pop("is_open"):
+                return question
+            report = report_of(run)
+        notifications.notify_of_question(context, run, question["digest"])
+        answerer = _in_terminal.get()
+        if answerer is not None:
+            return self._ask_in_terminal(run, report, question["digest"], answerer)
+        return self._ask_on_page(context, run, report, question["digest"])
+
+    def execute_complete(self, context: Context, event: dict[str, Any], digest: str = "") -> Any:
+        """Record the answer, or that there was none in time."""
+        from firestore_migrations.runs.approval import NOBODY, approve, reject
+        from firestore_migrations.runs.holder import age
+
+        with self._translated():
+            run = run_in(context, self.version, self.target)
+            self.params = _form(run)
+            user = (event.get("responded_by_user") or {}).get("id") or NOBODY
+            try:
+                answer = super().execute_complete(context, event)
+            except HITLRejectException:
+                why = f"rejected by {user}"
+                reject(run, user, why)
+            except HITLTimeoutError:
+                why = f"nobody approved within {age(run.target.policy.approval_timeout)}"
+                reject(run, NOBODY, why)
+            else:
+                done = approve(run, digest, user, _others(run, answer["params_input"] or {}))
+                return {name: value for name, value in done.items() if name != "is_open"}
+        raise self._rejected(run, why)
+
+    def _ask_on_page(self, context: Context, run: Run, report: str, digest: str) -> Any:
+        policy = run.target.policy
+        verb = "Take back" if run.is_down else "Apply"
+        self.subject = f"{verb} {run.version} {run.migration.name} on {run.target.name}? Plan {digest[:16]}"
+        self.body = report
+        self.assigned_users = [{"id": user, "name": user} for user in policy.approvers]
+        self.response_timeout = policy.approval_timeout
+        self.params = _form(run)
+        try:
+            return super().execute(context)
+        except TaskAwaitingInput as waiting:
+            waiting.kwargs = {"digest": digest}  # the answer is about what was shown, whatever the plan is then
+            raise
+
+    def _ask_in_terminal(self, run: Run, report: str, digest: str, answerer: Answerer) -> dict[str, Any]:
+        from firestore_migrations.runs.approval import NOBODY, approve, reject
+
+        user, approvers = getpass.getuser(), run.target.policy.approvers
+        with self._translated():
+            if approvers and user not in approvers:
+                why = f"{user} is none of those who may approve on {run.target.name}: {', '.join(approvers)}"
+                reject(run, NOBODY, why)
+                raise self._rejected(run, why)
+            answer = answerer(report, f"Write plan {digest[:16]} to {run.target.name} ({run.target.environment})?")
+            if answer:
+                done = approve(run, digest, user)
+                return {name: value for name, value in done.items() if name != "is_open"}
+            why = f"rejected by {user}" if answer is False else "nobody could be asked: there is no terminal"
+            reject(run, user if answer is False else NOBODY, why)
+        raise self._rejected(run, why)
+
+    def _rejected(self, run: Run, why: str) -> AirflowFailException:
+        return AirflowFailException(
+            f"{run.version} is not applied to {run.target.name}: {why}. Nothing was written. "
+            f"To ask again, trigger a new run: `firestore-migrations run {run.version}`, or on Airflow's page."
+        )
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Fail the task for good where trying again cannot help; no error says what is in a document."""
+        try:
+            yield
+        except WORTH_A_RETRY as error:
+            raise error from None
+        except FirestoreMigrationsError as error:
+            raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+        except (AirflowFailException, AirflowSkipException):
+            raise
+        except (ParamValidationError, ValueError):
+            raise AirflowFailException(
+                "The answer's fields hold what they cannot mean, so it is none. Nothing was written. "
+                "Clear the task `approve`, and answer again."
+            ) from None
+        except KeyboardInterrupt:
+            raise AirflowFailException(INTERRUPTED) from None
+        except Exception as error:  # noqa: BLE001 -- whatever it is, it may quote a document
+            raise without_values(error, self.log, "approve", self.version) from None
+
+
+def _form(run: Run) -> ParamsDict:
+    """The fields of the page of a window's run, about other windows; as they stand, they allow nothing."""
+    if run.window is None:
+        return ParamsDict({})
+    start, end = (at.isoformat() for at in (run.window.start, run.window.end))
+    interval = {"type": "string", "format": "date-time", "section": "Other windows of this version"}
+    limit = {"minimum": 0, "section": "Other windows of this version"}
+    return ParamsDict(
+        {
+            _FROM: Param(start, title="From", description="Approve the windows from this instant on too.", **interval),
+            _TO: Param(end, title="To", description="And up to this one.", **interval),
+            _WRITES: Param(
+                0,
+                type="integer",
+                title="Documents",
+                description="The most that they may write altogether. 0: only this window is approved.",
+                **limit,
+            ),
+            _PRICE: Param(
+                0,
+                type="number",
+                title="US dollars",
+                description="The most that they may cost altogether; a window that does not fit asks.",
+                **limit,
+            ),
+        }
+    )
+
+
+def _others(run: Run, fields: Mapping[str, Any]) -> Allowance | None:
+    """What the answer allows other windows; None where it is about this one alone."""
+    from firestore_migrations.runs.allowance import Allowance
+    from firestore_migrations.runs.windows import Window
+
+    if run.window is None or not fields.get(_WRITES):
+        return None
+    return Allowance(Window.of(f"{fields[_FROM]}/{fields[_TO]}"), int(fields[_WRITES]), float(fields[_PRICE]))

@@ -1,0 +1,176 @@
+"""A target that asks for approval, through Airflow's own page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firestore_migrations.errors import ConfigurationError
+from firestore_migrations.notifications import notifications
+from tests.airflow.deployment import Deployment, Outcome
+from tests.runs.world import World
+
+USERS: dict[str, dict[str, Any]] = {
+    f"users/{name}": {"name": name, "email": f"{name}@x.org"} for name in ("ada", "bob")
+}
+TEXT = "{{ firestore_migration.version }} on {{ firestore_migration.target }}: {{ firestore_migration.state }}"
+ENDED = {"backup": "success", "dry_run": "success", "preflight": "success", "review": "success"}
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], list[str]]:
+    """What people were told of by notifiers, one of which never works."""
+    path = tmp_path / "told"
+    states = ["awaiting_approval", "rejected", "failed", "verified", "rolled_back"]
+    notifier = "tests.airflow.recorder.Recorder"
+    entries = [
+        {"on": states, "notifier": notifier, "kwargs": {"text": TEXT, "path": str(place)}} for place in (tmp_path, path)
+    ]
+    monkeypatch.setenv("AIRFLOW__FIRESTORE_MIGRATIONS__NOTIFICATIONS", json.dumps(entries))
+    return lambda: [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@pytest.fixture
+def asking(deployment: Deployment, world: World, connect: Callable[..., None]) -> Callable[..., Deployment]:
+    """The deployment, with a target that asks for approval."""
+
+    def asking(**extra: Any) -> Deployment:
+        address = world.address
+        place = {"emulator_host": address.emulator_host, "storage": f"file://{world.storage}"}
+        connect(project=address.project, **place, **{"approval": True, **extra})
+        return deployment
+
+    world.write(USERS)
+    return asking
+
+
+def test_an_approved_run_goes_on_and_names_who_approved_which_plan(
+    asking: Callable[..., Deployment], world: World, told: Callable[[], list[str]]
+) -> None:
+    deployment = asking()
+    outcome = deployment.run("v001")
+    assert (outcome.state, outcome.tasks["approve"], world.state()) == (
+        "running",
+        "awaiting_input",
+        "awaiting_approval",
+    )
+    assert (world.records()["_lease"]["holder"], world.data()) == ("", USERS)
+    digest = outcome.result("review")["plan_digest"]
+    page = deployment.question(outcome)
+    assert page["subject"] == f"Apply v001 add_user_stats on firestore_default? Plan {digest[:16]}"
+    assert page["options"] == ["Approve", "Reject"]
+    assert "**created** `user_stats/ada`" in page["body"]
+    assert page["params"] == {}
+
+    outcome = deployment.answer(outcome, "Approve")
+    assert (outcome.state, set(outcome.tasks.values())) == ("success", {"success"})
+    assert outcome.result("approve") == {"digest": digest, "approved_by": "Anonymous"}
+    run = world.audit.runs("v001")[outcome.run_id]
+    assert (run["state"], run["approved_by"], run["approved_digest"]) == ("verified", "Anonymous", digest)
+    assert told() == [f"v001 on firestore_default: {state}" for state in ("awaiting_approval", "verified")]
+
+
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [
+        (lambda deployment, outcome: deployment.answer(outcome, "Reject"), "Rejected: rejected by Anonymous"),
+        (
+            lambda deployment, outcome: deployment.let_time_pass(outcome),
+            "Rejected: nobody approved within 1 seconds",
+        ),
+    ],
+    ids=["a person says no", "nobody answers"],
+)
+def test_a_run_that_is_not_approved_ends_as_rejected_and_writes_nothing(
+    asking: Callable[..., Deployment],
+    world: World,
+    told: Callable[[], list[str]],
+    end: Callable[[Deployment, Outcome], Outcome],
+    why: str,
+) -> None:
+    deployment = asking(approval_timeout="1s" if "nobody" in why else "1h")
+    outcome = end(deployment, deployment.run("v001"))
+    unreached = {"approve": "failed", "apply": "upstream_failed", "verify": "upstream_failed", "finish": "failed"}
+    assert (outcome.state, outcome.tasks) == ("failed", {**ENDED, **unreached})
+    run = world.audit.runs("v001")[outcome.run_id]
+    assert (run["state"], run["error"], run["finished_at"] is not None) == ("rejected", why, True)
+    assert (world.data(), world.records()["_lease"]["holder"]) == (USERS, "")
+    assert told() == [f"v001 on firestore_default: {state}" for state in ("awaiting_approval", "rejected")]
+
+
+def test_a_run_that_is_marked_failed_while_it_waits_has_failed_and_holds_nothing(
+    asking: Callable[..., Deployment], world: World, told: Callable[[], list[str]]
+) -> None:
+    deployment = asking()
+    outcome = deployment.run("v001")
+    deployment.mark_failed(outcome)
+    outcome = deployment.go_on(outcome.dag_id, outcome.run_id)
+    assert world.audit.runs("v001")[outcome.run_id]["state"] == "failed"
+    assert (world.data(), world.records()["_lease"]["holder"]) == (USERS, "")
+    assert told()[-1] == "v001 on firestore_default: failed"
+
+
+def test_planning_again_asks_again_and_shows_the_new_plan(asking: Callable[..., Deployment], world: World) -> None:
+    deployment = asking()
+    outcome = deployment.run("v001", stop_before="apply")
+    first = outcome.result("review")["plan_digest"]
+    world.change("users/ada", name="Ada")
+    world.delete("users/bob")
+    deployment.clear(outcome, "backup")
+    outcome = deployment.go_on(outcome.dag_id, outcome.run_id)
+    second = outcome.result("review")["plan_digest"]
+    page = deployment.question(outcome)
+    assert second != first
+    assert second[:16] in page["subject"]
+    assert second[:16] in page["body"]
+
+
+def test_where_nothing_asks_nobody_is_asked(deployment: Deployment, world: World) -> None:
+    world.write(USERS)
+    outcome = deployment.run("v001")
+    assert (outcome.state, outcome.result("approve")) == ("success", {"digest": None, "approved_by": None})
+    dry = deployment.run("v002", mode="dry_run")
+    assert (dry.state, dry.tasks["approve"], dry.tasks["apply"]) == ("success", "skipped", "skipped")
+
+
+def test_what_the_target_names_decides_who_may_answer_and_how_long(asking: Callable[..., Deployment]) -> None:
+    deployment = asking(approvers=["ada", "bob"], approval_timeout="90m")
+    page = deployment.question(deployment.run("v001"))
+    assert [user["id"] for user in page["assigned_users"]] == ["ada", "bob"]
+
+
+def test_a_run_that_a_gate_refuses_is_told_of_as_failed(
+    asking: Callable[..., Deployment], world: World, told: Callable[[], list[str]]
+) -> None:
+    outcome = asking().run("v002")
+    assert (outcome.state, outcome.tasks["preflight"]) == ("failed", "failed")
+    assert told() == ["v002 on firestore_default: failed"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{", "it is not JSON"),
+        ("{}", "it is not a list"),
+        ('[{"on": ["failed"]}]', "entry 1 is not an object with on, notifier and kwargs"),
+        ('[{"on": ["done"], "notifier": "x.Y"}]', "entry 1 is on ['done']; a list of awaiting_approval, rejected"),
+        ('[{"on": ["failed"], "notifier": "airflow.nowhere.Y"}]', "entry 1: there is no 'airflow.nowhere.Y'"),
+        ('[{"on": ["failed"], "notifier": "json.JSONDecoder"}]', "entry 1: json.JSONDecoder is no notifier"),
+        (
+            '[{"on": ["failed"], "notifier": "tests.airflow.recorder.Recorder", "kwargs": {"txt": "x"}}]',
+            "Recorder does not take txt",
+        ),
+    ],
+)
+def test_notifications_that_cannot_be_made_are_refused_before_a_run(
+    monkeypatch: pytest.MonkeyPatch, text: str, problem: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW__FIRESTORE_MIGRATIONS__NOTIFICATIONS", text)
+    with pytest.raises(ConfigurationError) as refused:
+        notifications()
+    assert problem in str(refused.value)
+    assert "AIRFLOW__FIRESTORE_MIGRATIONS__NOTIFICATIONS" in str(refused.value)
