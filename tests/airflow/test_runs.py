@@ -95,7 +95,7 @@ def test_a_dry_run_ends_as_a_success_with_a_plan_and_no_document_changed(
     write("user['m'] = 1")
     outcome = deployment.run("v001", mode="dry_run")
     assert outcome.state == "success"
-    assert outcome.tasks == {**SUCCEEDED, "apply": "skipped", "verify": "skipped"}
+    assert outcome.tasks == {**SUCCEEDED, "approve": "skipped", "apply": "skipped", "verify": "skipped"}
     assert outcome.result("review")["counts"]["updated"] == 1
     assert outcome.result("finish")["state"] == world.state() == "planned"
     assert world.update_times() == before
@@ -113,6 +113,7 @@ def test_a_transform_that_raises_fails_the_run_before_anything_is_written_and_fr
     assert outcome.tasks == {
         **SUCCEEDED,
         "review": "failed",
+        "approve": "upstream_failed",
         "apply": "upstream_failed",
         "verify": "upstream_failed",
         "finish": "failed",  # it ran, and says that the run failed: Airflow takes the run's state from it

@@ -12,10 +12,10 @@ from uuid import uuid4
 import pytest
 from airflow.sdk import DAG
 
-from firestore_migrations.params import make_params
 from firestore_migrations.emulator import Emulator
 from firestore_migrations.errors import FirestoreMigrationsError
 from firestore_migrations.operators.migration import FirestoreMigrationOperator
+from firestore_migrations.params import make_params
 from tests.airflow.conftest import api  # noqa: F401 -- a fixture
 from tests.cli.conftest import Terminal
 from tests.runs.world import World

@@ -10,6 +10,12 @@ from firestore_migrations.runs.committed import parts_of, plan_of
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.run import Target
 
+_BETWEEN = {
+    status.PLANNED: "review",
+    status.AWAITING_APPROVAL: "awaits approval",
+    status.APPLIED: "verify",
+}
+
 
 class Progress(NamedTuple):
     """How far a run is.
@@ -55,7 +61,7 @@ class Watch:
             return self._before_review()
         if state in status.WRITING:
             return self._writing(is_paused=state == status.PAUSED)
-        return Progress({status.PLANNED: "review", status.AWAITING_APPROVAL: "awaits approval", status.APPLIED: "verify"}.get(state, "finish"))
+        return Progress(_BETWEEN.get(state, "finish"))
 
     def _before_review(self) -> Progress:
         if not self._shards and self._folder.has("run.json"):
