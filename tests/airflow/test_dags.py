@@ -162,4 +162,4 @@ def test_parsing_loads_this_package_and_nothing_that_airflow_has_not_loaded_alre
     loaded = {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
     ours = {name for name in loaded if name.startswith(("firestore_migrations", "unusual_prefix_"))}
     assert "firestore_migrations" in ours
-    assert loaded - ours - sys.stdlib_module_names <= {"airflow"}
+    assert loaded - ours - sys.stdlib_module_names <= {"airflow", "asgiref"}  # as Airflow's own human gate does

@@ -39,6 +39,9 @@ RUN_FIELDS = {
     "price": float,
     "error": type(None),
     "writing_since": datetime,
+    "estimate": dict,
+    "seconds": float,
+    "warnings": list,
 }
 
 

@@ -89,7 +89,8 @@ def preflight(run: Run) -> list[dict[str, Any]]:
             lease.acquire(anew=True)  # a task that was cleared while it worked must not write from an old plan
             check_gates(run, audit)  # what another run did until it gave the lease back counts too
             course = find_course(run)
-            is_new = course is None or _has_failed_in_vain(run, audit)
+            begins_anew = course is not None and _has_failed_in_vain(run, audit)
+            is_new = course is None or begins_anew
             if course is None or is_new:
                 if run.options.mode == APPLY:
                     seal_the_unfinished(run, audit, ledger)
@@ -108,7 +109,7 @@ def preflight(run: Run) -> list[dict[str, Any]]:
             _record_what_is_taken_back(run, audit, course.undoes)
         if (audit.run(run) or {}).get("read_time") is None:
             audit.record(run, "preflight", "passed the gates", read_time=instant(course.read_time), error=None)
-        elif is_new:
+        elif begins_anew:
             message = "begins anew, for it has written nothing"
             audit.record(run, "preflight", message, read_time=instant(course.read_time), error=None)
     return [asdict(shard) for shard in course.shards]
