@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from demo.airflow_api import AirflowApi
 from demo.airflow_home import AirflowHome
@@ -41,7 +41,7 @@ def _plan(home: AirflowHome, project: str, target: str, version: str, run_id: st
     """What the shards planned together: every row but its number and its times."""
     folder = Folder(home.storage) / project / target / version / run_id / "plan"
     files = sorted(Path(str(folder)).glob("*/*.parquet"))
-    rows = [row for file in files for row in pa.parquet.read_table(file).to_pylist()]
+    rows = [row for file in files for row in parquet.read_table(file).to_pylist()]
     return sorted((row["path"], row["source"], row["step"], row["operation"]) for row in rows)
 
 
