@@ -18,8 +18,6 @@ from firestore_migrations.runs.price import Usage
 from firestore_migrations.runs.run import Run
 from firestore_migrations.runs.snapshot import find_snapshot
 
-_SUMS = ("writes", "deleted", "pins", "reads")
-
 
 def budget_of(run: Run, data: Mapping[str, Any] | None) -> float | None:
     """What the run may cost in US dollars, None for any: what it was triggered with, or was raised to since.
@@ -74,16 +72,14 @@ class Budget:
         self._reads = 0 if self._most is None else reads_before_writing(run)
 
     def refuse_to_spend(self, writes: int) -> None:
-        """Refuse a batch of so many writes that the budget has no money for. Costs one small query, or nothing.
+        """Refuse a batch of so many writes that the budget has no money for. Costs four small queries, or nothing.
 
         Raises:
             OverBudget: with the command that raises the budget.
         """
         if self._most is None:
             return
-        batches, (written, deleted, pins, reads) = self._ledger.sums(f"{self._run.path}/batches", _SUMS)
-        spent = Usage(self._reads + reads, written - deleted + pins + batches, deleted)
-        price = self._run.prices.of(spent + Usage(writes=writes))
+        price = self._run.prices.of(self._spent() + Usage(writes=writes))
         if price > self._most:
             run = self._run
             raise OverBudget(
@@ -93,6 +89,12 @@ class Budget:
                 f"{_generous(price)}`, or take it back with `firestore-migrations rollback {run.version}`.",
                 price=price,
             )
+
+    def _spent(self) -> Usage:
+        records = f"{self._run.path}/batches"
+        batches, written = self._ledger.sum(records, "writes")
+        deleted, pins, reads = (self._ledger.sum(records, field)[1] for field in ("deleted", "pins", "reads"))
+        return Usage(self._reads + reads, written - deleted + pins + batches, deleted)
 
 
 def _generous(price: float) -> str:

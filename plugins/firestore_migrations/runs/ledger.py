@@ -83,8 +83,11 @@ class Ledger:
 
         return int(patiently(attempt, "count documents"))
 
-    def sums(self, collection: str, fields: tuple[str, ...]) -> tuple[int, list[int]]:
-        """How many documents a collection has, and the sums of up to four of their fields, made by the server."""
+    def sum(self, collection: str, field: str) -> tuple[int, int]:
+        """How many documents of a collection have a field, and its sum, made by the server.
+
+        One field at a time: a query over several leaves out whoever lacks one, and needs an index of its own.
+        """
         parent, _, name = collection.rpartition("/")
         request = wire.RunAggregationQueryRequest(
             parent=f"{self._reader.address.name}/documents" + (f"/{parent}" if parent else "")
@@ -92,17 +95,16 @@ class Ledger:
         query = request.structured_aggregation_query
         query.structured_query.from_.add(collection_id=name)
         query.aggregations.add(alias="count").count.SetInParent()
-        for field in fields:
-            query.aggregations.add(alias=field).sum.field.field_path = field
+        query.aggregations.add(alias="sum").sum.field.field_path = field
 
-        def attempt() -> tuple[int, list[int]]:
+        def attempt() -> tuple[int, int]:
             answers = self._reader.stream("RunAggregationQuery", request, wire.RunAggregationQueryResponse, timeout=60)
             results = [answer.result.aggregate_fields for answer in answers]
-            total = {name: sum(int(one[name].integer_value) for one in results) for name in ("count", *fields)}
-            return total["count"], [total[field] for field in fields]
+            count, total = (sum(int(one[name].integer_value) for one in results) for name in ("count", "sum"))
+            return count, total
 
-        count, sums = patiently(attempt, "sum up documents")
-        return count, list(sums)
+        count, total = patiently(attempt, "sum up documents")
+        return int(count), int(total)
 
     def create(self, path: str, data: Mapping[str, Any], stamp: str = "") -> bytes:
         """The write that creates a document, and fails where it exists; the server fills the field `stamp`."""
