@@ -109,11 +109,15 @@ def estimate(run: Run, plans: list[Plan]) -> Usage:
     operations = counts_of(plans)
     scanned = sum(snapshot.documents for i in range(len(plans)) if (snapshot := find_snapshot(_snapshot(run, i))))
     batches = sum(plan.batches for plan in plans)
-    verify_reads = scanned if not run.is_down else operations["scanned"]
-    if run.window is not None:  # what was written is asked for by name: it may be in another window now
-        verify_reads += operations["created"] + operations["updated"] + operations["deleted"]
+    planning_reads = sum(plan.reads for plan in plans)
+    remaining = max(0, scanned - operations["deleted"])  # verify scans these, and calls the steps with them once more
+    again = planning_reads * remaining // scanned if scanned else planning_reads
+    verify_reads = operations["scanned"] if run.is_down else remaining + again
+    asked_by_name = plans if run.window is not None else [plan for plan in plans if plan.writes_others]
+    if not run.is_down:  # what the scan does not show again: it is no document of the scope, or left the window
+        verify_reads += sum(plan.rows for plan in asked_by_name)
     return Usage(
-        reads=scanned + sum(plan.reads for plan in plans) + verify_reads,
+        reads=scanned + planning_reads + verify_reads,
         writes=operations["created"] + operations["updated"] + batches + sum(plan.pins for plan in plans),
         deletes=operations["deleted"],
     )
