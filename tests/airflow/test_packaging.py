@@ -41,7 +41,8 @@ print(json.dumps({
     "classes": len(classes),
 }))
 """
-DAG_IDS = [f"firestore_{path.stem}" for path in sorted((ROOT / "migrations").glob("v*.py"))]
+DAG_IDS = ["firestore_rehearsal", "firestore_upgrade"]
+DAG_IDS += [f"firestore_{path.stem}" for path in sorted((ROOT / "migrations").glob("v*.py"))]
 
 
 @pytest.fixture(scope="module")
