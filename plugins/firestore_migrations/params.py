@@ -150,8 +150,8 @@ def _of_the_gates() -> dict[str, Param]:
     """What it may go past."""
     return {
         "without_rehearsal": Param(
-            "",
-            type="string",
+            None,
+            type=["null", "string"],
             pattern=r"^(\s*\S[\s\S]{8,}\S\s*)?$",
             section="Exceptions",
             title="Why without a rehearsal",

@@ -61,9 +61,9 @@ def make_upgrade_dag() -> DAG:
 def _params(versions: list[str]) -> dict[str, Param]:
     of_run = make_params()
     to = Param(
-        "",
-        type="string",
-        enum=["", *versions],
+        None,
+        type=["null", "string"],
+        enum=[None, "", *versions],
         title="Up to",
         description="The last version to run. Empty: all that are pending.",
     )

@@ -12,7 +12,17 @@ from firestore_migrations.runs.windows import Window
 UP, DOWN = "up", "down"
 DRY_RUN, APPLY = "dry_run", "apply"
 _MAY_BE_EMPTY = frozenset(
-    {"shards", "batch_size", "sample", "max_failures", "max_writes_per_second", "budget", "window", "undo"}
+    {
+        "shards",
+        "batch_size",
+        "sample",
+        "max_failures",
+        "max_writes_per_second",
+        "budget",
+        "window",
+        "undo",
+        "without_rehearsal",
+    }
 )
 MOST_SHARDS = 1000
 """Of a run: Airflow maps a task 1,024 times at most, unless `[core] max_map_length` says otherwise."""
