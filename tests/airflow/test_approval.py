@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,8 @@ def test_planning_again_asks_again_and_shows_the_new_plan(asking: Callable[..., 
     first = outcome.result("review")["plan_digest"]
     world.change("users/ada", name="Ada")
     world.delete("users/bob")
-    deployment.clear(outcome, "backup")
+    shutil.rmtree(world.storage)  # else the run keeps its snapshot, and so its plan, whatever is cleared
+    deployment.clear(outcome, "preflight")
     outcome = deployment.go_on(outcome.dag_id, outcome.run_id)
     second = outcome.result("review")["plan_digest"]
     page = deployment.question(outcome)
