@@ -115,20 +115,39 @@ def test_a_run_that_is_marked_failed_while_it_waits_has_failed_and_holds_nothing
     assert told()[-1] == "v001 on firestore_default: failed"
 
 
-def test_planning_again_asks_again_and_shows_the_new_plan(asking: Callable[..., Deployment], world: World) -> None:
+def test_a_plan_made_again_is_asked_about_again(asking: Callable[..., Deployment], world: World) -> None:
     deployment = asking()
-    outcome = deployment.run("v001", stop_before="apply")
-    first = outcome.result("review")["plan_digest"]
+    outcome = deployment.run("v001")
+    digest = outcome.result("review")["plan_digest"]
+    world.change("users/ada", name="Ada")
+    deployment.clear(outcome, "backup")
+    outcome = deployment.go_on(outcome.dag_id, outcome.run_id)
+    assert (outcome.tasks["approve"], outcome.result("review")["plan_digest"]) == ("awaiting_input", digest)
+    outcome = deployment.answer(outcome, "Approve")
+    assert world.audit.runs("v001")[outcome.run_id]["approved_digest"] == digest
+
+    deployment.clear(outcome, "approve")
+    assert deployment.go_on(outcome.dag_id, outcome.run_id).state == "success"
+
+
+def test_nobody_can_approve_a_plan_that_the_page_does_not_show(
+    asking: Callable[..., Deployment], world: World, told: Callable[[], list[str]]
+) -> None:
+    deployment = asking()
+    outcome = deployment.run("v001")
     world.change("users/ada", name="Ada")
     world.delete("users/bob")
     shutil.rmtree(world.storage)  # else the run keeps its snapshot, and so its plan, whatever is cleared
     deployment.clear(outcome, "preflight")
     outcome = deployment.go_on(outcome.dag_id, outcome.run_id)
-    second = outcome.result("review")["plan_digest"]
-    page = deployment.question(outcome)
-    assert second != first
-    assert second[:16] in page["subject"]
-    assert second[:16] in page["body"]
+    digest = outcome.result("review")["plan_digest"]
+    assert digest[:16] not in deployment.question(outcome)["subject"]  # Airflow keeps what a task asked first
+    assert (outcome.state, outcome.tasks["approve"], outcome.tasks["apply"]) == ("failed", "failed", "upstream_failed")
+    run = world.audit.runs("v001")[outcome.run_id]
+    why = "it keeps the question about the plan that this replaced"
+    assert (run["state"], run["error"]) == ("rejected", f"Rejected: Airflow's page cannot show plan {digest[:16]}: {why}")
+    assert (set(world.data()), world.records()["_lease"]["holder"]) == ({"users/ada"}, "")
+    assert told() == [f"v001 on firestore_default: {state}" for state in ("awaiting_approval", "rejected")]
 
 
 def test_where_nothing_asks_nobody_is_asked(deployment: Deployment, world: World) -> None:

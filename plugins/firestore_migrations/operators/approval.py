@@ -89,9 +89,9 @@ class FirestoreApprovalOperator(ApprovalOperator):
             if not question.pop("is_open"):
                 return question
             report = report_of(run)
-        notifications.notify_of_question(context, run, question["digest"])
         answerer = _in_terminal.get()
         if answerer is not None:
+            notifications.notify_of_question(context, run, question["digest"])
             return self._ask_in_terminal(run, report, question["digest"], answerer)
         return self._ask_on_page(context, run, report, question["digest"])
 
@@ -125,11 +125,41 @@ class FirestoreApprovalOperator(ApprovalOperator):
         self.assigned_users = [{"id": user, "name": user} for user in policy.approvers]
         self.response_timeout = policy.approval_timeout
         self.params = _form(run)
+        self._refuse_stale_page(context, run, digest)
+        notifications.notify_of_question(context, run, digest)
         try:
             return super().execute(context)
         except TaskAwaitingInput as waiting:
             waiting.kwargs = {"digest": digest}  # the answer is about what was shown, whatever the plan is then
             raise
+
+    def _refuse_stale_page(self, context: Context, run: Run, digest: str) -> None:
+        """End the run where its page shows the question of an earlier plan: nobody approves what they do not see.
+
+        Airflow keeps what a task asked first, also when the task is cleared and asks something else (apache/airflow
+        pull request 73235 changes that). It answers with what the page shows.
+        """
+        from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
+        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+        from firestore_migrations.runs.approval import NOBODY, reject
+
+        shown: Any = SUPERVISOR_COMMS.send(
+            CreateHITLDetailPayload(
+                ti_id=context["ti"].id,
+                options=self.options,
+                subject=self.subject,
+                body=self.body,
+                params=self.serialized_params,
+                assigned_users=self.assigned_users,
+            )
+        )
+        if shown.subject == self.subject:
+            return
+        why = f"Airflow's page cannot show plan {digest[:16]}: it keeps the question about the plan that this replaced"
+        with self._translated():
+            reject(run, NOBODY, why)
+        raise self._rejected(run, why)
 
     def _ask_in_terminal(self, run: Run, report: str, digest: str, answerer: Answerer) -> dict[str, Any]:
         from firestore_migrations.runs.approval import NOBODY, approve, reject
