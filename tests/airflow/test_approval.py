@@ -144,8 +144,7 @@ def test_nobody_can_approve_a_plan_that_the_page_does_not_show(
     assert digest[:16] not in deployment.question(outcome)["subject"]  # Airflow keeps what a task asked first
     assert (outcome.state, outcome.tasks["approve"], outcome.tasks["apply"]) == ("failed", "failed", "upstream_failed")
     run = world.audit.runs("v001")[outcome.run_id]
-    why = "it keeps the question about the plan that this replaced"
-    assert (run["state"], run["error"]) == ("rejected", f"Rejected: Airflow's page cannot show plan {digest[:16]}: {why}")
+    assert (run["state"], f"cannot show plan {digest[:16]}" in run["error"]) == ("rejected", True)
     assert (set(world.data()), world.records()["_lease"]["holder"]) == ({"users/ada"}, "")
     assert told() == [f"v001 on firestore_default: {state}" for state in ("awaiting_approval", "rejected")]
 
