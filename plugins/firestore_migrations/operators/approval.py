@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.exceptions import HITLRejectException, HITLTimeoutError
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.definitions.param import Param, ParamsDict
-from airflow.sdk.exceptions import (
-    AirflowFailException,
-    AirflowSkipException,
-    ParamValidationError,
-    TaskAwaitingInput,
-)
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput
 
 from firestore_migrations import notifications
-from firestore_migrations.errors import FirestoreMigrationsError
-from firestore_migrations.operators.migration import INTERRUPTED, WORTH_A_RETRY, interrupted, run_in, without_values
+from firestore_migrations.operators.failing import INTERRUPTED, failing
+from firestore_migrations.operators.migration import interrupted, run_in
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -83,7 +78,7 @@ class FirestoreApprovalOperator(ApprovalOperator):
             raise AirflowSkipException("A dry run ends with the plan.")
         if interrupted.is_set():
             raise AirflowFailException(INTERRUPTED)
-        with self._translated():
+        with self._failing():
             run = run_in(context, self.version, self.target)
             question = perform(run, "approve")
             if not question.pop("is_open"):
@@ -100,20 +95,26 @@ class FirestoreApprovalOperator(ApprovalOperator):
         from firestore_migrations.runs.approval import NOBODY, approve, reject
         from firestore_migrations.runs.holder import age
 
-        with self._translated():
+        with self._failing():
             run = run_in(context, self.version, self.target)
             self.params = _form(run)
             user = (event.get("responded_by_user") or {}).get("id") or NOBODY
             try:
                 answer = super().execute_complete(context, event)
+                others = _others(run, answer["params_input"] or {})
             except HITLRejectException:
                 why = f"rejected by {user}"
                 reject(run, user, why)
             except HITLTimeoutError:
                 why = f"nobody approved within {age(run.target.policy.approval_timeout)}"
                 reject(run, NOBODY, why)
+            except ValueError:
+                raise AirflowFailException(
+                    "The answer's fields hold what they cannot mean, so it is none. Nothing was written. "
+                    "Clear the task `approve`, and answer again."
+                ) from None
             else:
-                done = approve(run, digest, user, _others(run, answer["params_input"] or {}))
+                done = approve(run, digest, user, others)
                 return {name: value for name, value in done.items() if name != "is_open"}
         raise self._rejected(run, why)
 
@@ -157,7 +158,7 @@ class FirestoreApprovalOperator(ApprovalOperator):
         if shown.subject == self.subject:
             return
         why = f"Airflow's page cannot show plan {digest[:16]}: it keeps the question about the plan that this replaced"
-        with self._translated():
+        with self._failing():
             reject(run, NOBODY, why)
         raise self._rejected(run, why)
 
@@ -165,7 +166,7 @@ class FirestoreApprovalOperator(ApprovalOperator):
         from firestore_migrations.runs.approval import NOBODY, approve, reject
 
         user, approvers = getpass.getuser(), run.target.policy.approvers
-        with self._translated():
+        with self._failing():
             if approvers and user not in approvers:
                 why = f"{user} is none of those who may approve on {run.target.name}: {', '.join(approvers)}"
                 reject(run, NOBODY, why)
@@ -184,26 +185,8 @@ class FirestoreApprovalOperator(ApprovalOperator):
             f"To ask again, trigger a new run: `firestore-migrations run {run.version}`, or on Airflow's page."
         )
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Fail the task for good where trying again cannot help; no error says what is in a document."""
-        try:
-            yield
-        except WORTH_A_RETRY as error:
-            raise error from None
-        except FirestoreMigrationsError as error:
-            raise AirflowFailException(f"{type(error).__name__}: {error}") from None
-        except (AirflowFailException, AirflowSkipException):
-            raise
-        except (ParamValidationError, ValueError):
-            raise AirflowFailException(
-                "The answer's fields hold what they cannot mean, so it is none. Nothing was written. "
-                "Clear the task `approve`, and answer again."
-            ) from None
-        except KeyboardInterrupt:
-            raise AirflowFailException(INTERRUPTED) from None
-        except Exception as error:  # noqa: BLE001 -- whatever it is, it may quote a document
-            raise without_values(error, self.log, "approve", self.version) from None
+    def _failing(self) -> AbstractContextManager[None]:
+        return failing(self.log, "approve", self.version)
 
 
 def _form(run: Run) -> ParamsDict:

@@ -4,34 +4,24 @@ from __future__ import annotations
 
 import getpass
 import threading
-import traceback
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from firestore_migrations import assets, configuration, metrics, notifications
-from firestore_migrations.errors import (
-    ConfigurationError,
-    FirestoreMigrationsError,
-    RunPaused,
-    StorageError,
-    Unavailable,
-)
+from firestore_migrations.errors import ConfigurationError
+from firestore_migrations.operators.failing import INTERRUPTED, failing
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG, Context
 
     from firestore_migrations.runs.run import Run
 
-WORTH_A_RETRY = (Unavailable, StorageError)
 _AFTER_THE_PLAN = frozenset({"apply", "verify"})
-_PAUSED_SECONDS = 30
 _BACKFILL = "backfill"
-_LEAST_SECONDS = 10  # Airflow takes a task for killed that it queues before the end of its last process is known
-INTERRUPTED = "Interrupted with Ctrl-C."
 interrupted = threading.Event()
 """Set by Ctrl-C where the DAG runs in a person's own process: no phase begins any more but `finish`."""
 
@@ -88,7 +78,7 @@ class FirestoreMigrationOperator(BaseOperator):
             raise AirflowSkipException("A dry run ends with the plan.")
         if interrupted.is_set() and self.phase != "finish":
             raise AirflowFailException(INTERRUPTED)
-        try:
+        with failing(self.log, self.phase, self.version, None if self.phase == "finish" else self._tell_of_waiting):
             run = run_in(context, self.version, self.target)
             if self.phase == "preflight":
                 notifications.notifications()  # a wrong one is said before anything is done
@@ -96,15 +86,6 @@ class FirestoreMigrationOperator(BaseOperator):
             with metrics.timed(self.version, self.target, self.phase):
                 result = perform(run, self.phase, None if self.shard is None else self.shard["index"])
             metrics.count(self.version, self.target, self.phase, result)
-        except WORTH_A_RETRY as error:
-            raise error from None
-        except FirestoreMigrationsError as error:
-            self._wait_if_that_helps(error)
-            raise AirflowFailException(f"{type(error).__name__}: {error}") from None
-        except KeyboardInterrupt:
-            raise AirflowFailException(INTERRUPTED) from None  # Airflow would try again
-        except Exception as error:  # noqa: BLE001 -- whatever it is, it may quote a document
-            raise without_values(error, self.log, self.phase, self.version) from None
         if self.phase == "finish":
             self._end(context, run, result)
         return result
@@ -122,29 +103,8 @@ class FirestoreMigrationOperator(BaseOperator):
             )
         assets.emit(context, run, result)
 
-    def _wait_if_that_helps(self, error: FirestoreMigrationsError) -> None:
-        """Leave the worker, and come back in a while: a paused run may be resumed, and a target become free.
-
-        This is no try of the task, so it does not count as one, however long it takes.
-        """
-        seconds = _PAUSED_SECONDS if isinstance(error, RunPaused) else error.facts.get("free_in")
-        if seconds is not None and self.phase != "finish":
-            self.log.info("%s Looking again in %d s.", error, seconds)
-            metrics.waiting(self.version, self.target, self.phase)
-            until = datetime.now(timezone.utc) + timedelta(seconds=max(_LEAST_SECONDS, seconds))
-            raise AirflowRescheduleException(until) from None
-
-
-def without_values(error: Exception, log: Any, phase: str, version: str) -> FirestoreMigrationsError:
-    """A foreign error as one of ours: where it was raised, and not what it says, which may quote a document."""
-    frames = traceback.extract_tb(error.__traceback__)
-    log.error("%s came up here:\n%s", type(error).__name__, "".join(traceback.format_list(frames)))
-    return FirestoreMigrationsError(
-        f"{type(error).__name__} in {phase} of {version}, at {frames[-1].filename}:{frames[-1].lineno}.",
-        "It is tried again. If it stays, it is a defect; please report it with the lines above.",
-        version=version,
-        phase=phase,
-    )
+    def _tell_of_waiting(self) -> None:
+        metrics.waiting(self.version, self.target, self.phase)
 
 
 def run_in(context: Context, version: str, target: str) -> Run:

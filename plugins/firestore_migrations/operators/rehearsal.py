@@ -61,7 +61,7 @@ class FirestoreRehearsalOperator(BaseOperator):
         Returns:
             Its result, plain data.
         """
-        with failing(self.log):
+        with failing(self.log, self.phase, self.version):
             rehearsal = rehearsing(self.target, context["dag_run"].run_id)
             if self.phase in ("up", "down"):
                 return self._run(rehearsal, context)

@@ -57,7 +57,7 @@ class FirestoreUpgradeOperator(BaseOperator):
         from firestore_migrations.hooks.firestore import FirestoreHook
         from firestore_migrations.runs.upgrade import versions_to_run
 
-        with failing(self.log):
+        with failing(self.log, "upgrade", self.version):
             target = FirestoreHook(self.target).target()
             if self.version:
                 return self._run(target, context)
