@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
-from firestore_migrations.errors import ConfigurationError, IllegalTransition, LeaseHeld, TooManyFailures, Unavailable
+from firestore_migrations.errors import ConfigurationError, IllegalTransition, TooManyFailures, Unavailable
 from firestore_migrations.firestore.connection import Reader, Writer
 from firestore_migrations.runs import status
 from firestore_migrations.runs.approval import refuse_unapproved
@@ -27,7 +27,6 @@ from firestore_migrations.runs.plan import Batch
 from firestore_migrations.runs.pressure import FLIGHTS, Pressure
 from firestore_migrations.runs.run import Run
 
-_WAITING_SECONDS = 30
 _LOG = logging.getLogger(__name__)
 
 
@@ -123,22 +122,14 @@ class Applier:
         run = self._run
         data = self._audit.run(run) or {"state": status.PENDING, "counts": NO_COUNTS}
         refuse_to_write(data)
-        self._acquire()
+        # A run that gave the target back while a person decided waits for its turn, and does not fail.
+        self._lease.acquire(waits=run.waits or run.target.policy.approval)
         refuse_what_is_overtaken(run, self._audit)  # while the lease is ours, nobody overtakes it
         refuse_unapproved(run, self._ledger)
         state = status.ROLLING_BACK if run.is_down else status.APPLYING
         if data["state"] not in (state, status.APPLIED, status.VERIFIED, status.ROLLED_BACK):
             self._audit.record_writing(run, state)
         return data
-
-    def _acquire(self) -> None:
-        """Take the lease. A run that gave it back while a person decided waits for its turn, and does not fail."""
-        try:
-            self._lease.acquire()
-        except LeaseHeld as error:
-            if self._run.waits or self._run.target.policy.approval:
-                error.facts.setdefault("free_in", _WAITING_SECONDS)
-            raise
 
     def _in_flight(self, part: Part, committer: Committer) -> Iterator[Applied]:
         """Send batches on a few threads, and yield what became of them as they finish."""

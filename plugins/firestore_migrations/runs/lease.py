@@ -26,6 +26,7 @@ from firestore_migrations.runs.run import instant
 SECONDS = 300
 _MARGIN = 5.0
 _LEAST = 1.0
+_WAITING_SECONDS = 30
 _LOSES = status.WRITING | {status.PENDING}
 """States of a run that cannot be true any more when another run has taken its lease over."""
 
@@ -54,13 +55,14 @@ class Lease:
         self._renewing = threading.Lock()
         self.fence = 0
 
-    def acquire(self, *, anew: bool = False) -> None:
+    def acquire(self, *, anew: bool = False, waits: bool = False) -> None:
         """Take the lease, or go on holding it; safe to repeat. A paused run may hold it.
 
         A run whose lease ran out and is taken over here is recorded as failed, in the same commit.
 
         Args:
             anew: let the fence grow though the lease is this run's: its workers of before commit nothing more.
+            waits: the refusal says when to look again (`free_in`), for a run that waits for its turn.
 
         Raises:
             LeaseHeld: another run holds it, or it was taken away a moment ago.
@@ -73,7 +75,10 @@ class Lease:
             data: dict[str, Any] = {"holder": "", "fence": 0} if entry is None else entry.data
             is_ours = data["holder"] == self._holder
             if entry is not None and not is_ours and data["expires_at"] > instant(now):
-                raise held(data, now)
+                refusal = held(data, now)
+                if waits:
+                    refusal.facts.setdefault("free_in", _WAITING_SECONDS)
+                raise refusal
             claim = {
                 "holder": self._holder,
                 "run": self._run_path,

@@ -9,7 +9,6 @@ from firestore_migrations.errors import (
     AuditAltered,
     ConfigurationError,
     FirestoreMigrationsError,
-    LeaseHeld,
     NothingToRollBack,
     Refused,
     StorageError,
@@ -26,8 +25,6 @@ from firestore_migrations.runs.rehearsal import record_rehearsal
 from firestore_migrations.runs.run import Run, instant, microseconds
 from firestore_migrations.runs.seal import seal_the_unfinished
 from firestore_migrations.runs.standing import standing
-
-_WAITING_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,9 @@ def preflight(run: Run) -> list[dict[str, Any]]:
         lease = Lease(ledger, run.holder, run.path)
         try:
             check_gates(run, audit)
-            lease.acquire(anew=True)  # a task that was cleared while it worked must not write from an old plan
+            lease.acquire(
+                anew=True, waits=run.waits
+            )  # a task that was cleared while it worked must not write from an old plan
             check_gates(run, audit)  # what another run did until it gave the lease back counts too
             course = find_course(run)
             begins_anew = course is not None and _has_failed_in_vain(run, audit)
@@ -97,8 +96,6 @@ def preflight(run: Run) -> list[dict[str, Any]]:
                 course = _new_course(run, audit, writer)
                 run.folder.write_json("run.json", asdict(course))
         except (Refused, AuditAltered, StorageError) as error:
-            if run.waits and isinstance(error, LeaseHeld):
-                error.facts.setdefault("free_in", _WAITING_SECONDS)
             _give_back(run, audit, lease, error)
             raise
         audit.begin(run, course.read_time)
