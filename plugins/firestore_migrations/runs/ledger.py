@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
@@ -64,30 +65,27 @@ class Ledger:
 
     def count(self, collection: str, field: str = "", at_least: Any = None) -> int:
         """How many documents a collection has, counted by the server; with a field, those where it is that or more."""
-        parent, _, name = collection.rpartition("/")
-        request = wire.RunAggregationQueryRequest(
-            parent=f"{self._reader.address.name}/documents" + (f"/{parent}" if parent else "")
-        )
+        request = self._aggregation(collection)
         query = request.structured_aggregation_query
-        query.structured_query.from_.add(collection_id=name)
         if field:
             condition = query.structured_query.where.field_filter
             condition.field.field_path = field
             condition.op = wire.StructuredQuery.FieldFilter.GREATER_THAN_OR_EQUAL
             condition.value.CopyFrom(values.encode(at_least, field))
-        query.aggregations.add(alias="count").count.SetInParent()
-
-        def attempt() -> int:
-            answers = self._reader.stream("RunAggregationQuery", request, wire.RunAggregationQueryResponse, timeout=60)
-            return sum(answer.result.aggregate_fields["count"].integer_value for answer in answers)
-
-        return int(patiently(attempt, "count documents"))
+        return self._aggregate(request)["count"]
 
     def sum(self, collection: str, field: str) -> tuple[int, int]:
         """How many documents of a collection have a field, and its sum, made by the server.
 
         One field at a time: a query over several leaves out whoever lacks one, and needs an index of its own.
         """
+        request = self._aggregation(collection)
+        request.structured_aggregation_query.aggregations.add(alias="sum").sum.field.field_path = field
+        found = self._aggregate(request)
+        return found["count"], found["sum"]
+
+    def _aggregation(self, collection: str) -> wire.RunAggregationQueryRequest:
+        """A query that counts the documents of a collection."""
         parent, _, name = collection.rpartition("/")
         request = wire.RunAggregationQueryRequest(
             parent=f"{self._reader.address.name}/documents" + (f"/{parent}" if parent else "")
@@ -95,16 +93,20 @@ class Ledger:
         query = request.structured_aggregation_query
         query.structured_query.from_.add(collection_id=name)
         query.aggregations.add(alias="count").count.SetInParent()
-        query.aggregations.add(alias="sum").sum.field.field_path = field
+        return request
 
-        def attempt() -> tuple[int, int]:
+    def _aggregate(self, request: wire.RunAggregationQueryRequest) -> Counter[str]:
+        """The whole numbers of an aggregation, by alias."""
+
+        def attempt() -> Counter[str]:
             answers = self._reader.stream("RunAggregationQuery", request, wire.RunAggregationQueryResponse, timeout=60)
-            results = [answer.result.aggregate_fields for answer in answers]
-            count, total = (sum(int(one[name].integer_value) for one in results) for name in ("count", "sum"))
-            return count, total
+            numbers: Counter[str] = Counter()
+            for answer in answers:
+                numbers.update({alias: value.integer_value for alias, value in answer.result.aggregate_fields.items()})
+            return numbers
 
-        count, total = patiently(attempt, "sum up documents")
-        return int(count), int(total)
+        found: Counter[str] = patiently(attempt, "count documents")
+        return found
 
     def create(self, path: str, data: Mapping[str, Any], stamp: str = "") -> bytes:
         """The write that creates a document, and fails where it exists; the server fills the field `stamp`."""
