@@ -84,6 +84,12 @@ def migrations_folder() -> Path:
     return Path(conf.get("core", "dags_folder")).parent / "migrations"
 
 
+def migrations() -> tuple[Migration, ...]:
+    """The migrations of the folder that can be used, in order; where there is no folder, none: `make_dags` says so."""
+    folder = migrations_folder()
+    return discover(folder).migrations if folder.is_dir() else ()
+
+
 def migration(version: str) -> tuple[Migration, Discovered]:
     """A migration of the folder, ready to run, and everything in the folder.
 

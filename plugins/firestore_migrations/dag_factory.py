@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, get_parsing_context
@@ -14,11 +13,10 @@ from firestore_migrations.authoring.migration import Migration, Step
 from firestore_migrations.errors import AuthoringError
 from firestore_migrations.notifications import notify_of_refusal
 from firestore_migrations.operators.approval import FirestoreApprovalOperator
+from firestore_migrations.operators.failing import RETRYING
 from firestore_migrations.operators.migration import FirestoreMigrationOperator
 from firestore_migrations.params import make_params
 
-_RETRIES = 3
-_RETRY_DELAY = timedelta(seconds=5)
 _MOST_RUNS = 16
 """The lease lets one run write to a target; a run that awaits approval on one must not hold up another target."""
 
@@ -70,7 +68,7 @@ def make_dag(migration: Migration) -> DAG:
         is_paused_upon_creation=False,  # nothing runs by the clock; paused, it would only queue what people trigger
         tags=["firestore-migrations", migration.version],
         params=make_params(),
-        default_args={"retries": _RETRIES, "retry_delay": _RETRY_DELAY},
+        default_args=RETRYING,
     ) as dag:
 
         def task(phase: str, **kwargs: Any) -> FirestoreMigrationOperator:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, CronTriggerTimetable, Param
 
 from firestore_migrations import configuration
-from firestore_migrations.authoring.discovery import discover
+from firestore_migrations.operators.failing import RETRYING
 from firestore_migrations.operators.rehearsal import FirestoreRehearsalOperator
 
 DAG_ID = "firestore_rehearsal"
@@ -25,8 +25,7 @@ Rehearses every pending migration on a copy of the data, and takes it back.
 
 def make_rehearsal_dag() -> DAG:
     """The DAG, with two tasks for each migration that can be used. Parsing touches neither Firestore nor Google."""
-    folder = configuration.migrations_folder()
-    migrations = discover(folder).migrations if folder.is_dir() else ()  # that there is none, `make_dags` says
+    migrations = configuration.migrations()
     with DAG(
         dag_id=DAG_ID,
         description="Rehearse every pending migration on a copy of the data.",
@@ -37,7 +36,7 @@ def make_rehearsal_dag() -> DAG:
         is_paused_upon_creation=False,
         tags=["firestore-migrations", "rehearsal"],
         params=_params([migration.version for migration in migrations]),
-        default_args={"retries": 3, "retry_delay": timedelta(seconds=5)},
+        default_args=RETRYING,
     ) as dag:
         refresh = FirestoreRehearsalOperator(task_id="refresh", phase="refresh")
         last = FirestoreRehearsalOperator(task_id="before", phase="before")

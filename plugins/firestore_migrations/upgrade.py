@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from airflow.sdk import DAG, Param
 
 from firestore_migrations import configuration
-from firestore_migrations.authoring.discovery import discover
+from firestore_migrations.operators.failing import RETRYING
 from firestore_migrations.operators.upgrade import FirestoreUpgradeOperator
 from firestore_migrations.params import make_params
 
@@ -32,8 +30,7 @@ Clear the failed task, or trigger the upgrade again, and it goes on from there.
 
 def make_upgrade_dag() -> DAG:
     """The DAG, with one task for each migration that can be used. Parsing touches neither Firestore nor Google."""
-    folder = configuration.migrations_folder()
-    migrations = discover(folder).migrations if folder.is_dir() else ()  # that there is none, `make_dags` says
+    migrations = configuration.migrations()
     with DAG(
         dag_id=DAG_ID,
         description="Run every pending migration in order, up to a chosen one.",
@@ -43,7 +40,7 @@ def make_upgrade_dag() -> DAG:
         is_paused_upon_creation=False,
         tags=["firestore-migrations", "upgrade"],
         params=_params([migration.version for migration in migrations]),
-        default_args={"retries": 3, "retry_delay": timedelta(seconds=5)},
+        default_args=RETRYING,
     ) as dag:
         last = FirestoreUpgradeOperator(task_id="check")
         for migration in migrations:
