@@ -26,6 +26,8 @@ from firestore_migrations.runs.side_effects import warnings_of
 from firestore_migrations.runs.snapshot import find_snapshot
 
 _ESTIMATED = ("reads", "writes", "deletes", "price", "seconds")
+_UNLIMITED = 5000.0  # writes a second, about, where nothing holds them back
+_RECORDED = ("plan_digest", "counts", "warnings", "without_window_field")
 _OVER = frozenset({status.APPLIED, status.VERIFIED, status.ROLLED_BACK})
 """States of a run whose plan was carried out, though there was nothing to write; its tasks may be cleared."""
 
@@ -72,18 +74,17 @@ def review(run: Run) -> dict[str, Any]:
     run.folder.write("report.md", report(run, result, plans, parts, failures).encode())
     with Writer(run.target.address) as writer:
         audit = Audit(Ledger(writer))
-        if not audit.has_batches(run):
+        has_begun = audit.has_batches(run)
+        if not has_begun:
             audit.record_failures(run, failures)
         _refuse_what_must_not_be_applied(run, result, plans, parts, failures)
-        _refuse_the_price(run, price, budget_of(run, audit.run(run)))
-        if not audit.has_batches(run) and (audit.run(run) or {}).get("state") not in _OVER:
+        recorded = audit.run(run) or {}
+        _refuse_the_price(run, price, budget_of(run, recorded))
+        if not has_begun and recorded.get("state") not in _OVER:
             message = f"planned {first_row} writes; the report is {run.folder / 'report.md'}"
-            planned: dict[str, Any] = {"plan_digest": digest, "checksum": run.migration.checksum, "counts": counts}
-            planned["estimate"] = {name: result[name] for name in _ESTIMATED}
-            planned["warnings"] = result["warnings"]
-            planned |= voided(audit.run(run), digest)
-            if run.window is not None:
-                planned["without_window_field"] = result["without_window_field"]
+            planned: dict[str, Any] = {name: result[name] for name in _RECORDED if name in result}
+            planned |= {"checksum": run.migration.checksum, "estimate": {name: result[name] for name in _ESTIMATED}}
+            planned |= voided(recorded, digest)
             audit.record(run, "review", message, status.PLANNED, **planned, error=None)
     return result
 
@@ -125,10 +126,8 @@ def estimate(run: Run, plans: list[Plan]) -> Usage:
 
 def seconds(run: Run, rows: int) -> float:
     """About how long the writes will take under the run's rate: 500 a second, half as many again every five minutes."""
-    rate = run.options.max_writes_per_second
-    if rate is None:
-        rate = run.target.writes_per_second
-    return rows / 5000 if rate == 0 else seconds_for(rows, limit=rate)
+    rate = run.writes_per_second
+    return rows / _UNLIMITED if rate == 0 else seconds_for(rows, limit=rate)
 
 
 def _refuse_what_must_not_be_applied(
