@@ -212,7 +212,7 @@ def test_near_types_are_stored_as_their_kind(given_value, stored):
         (Vector([4242.0] * 2049), "f", "2048"),
         (datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1))), "f", "inside"),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_firestore_cannot_hold_is_refused_with_field_and_remedy_and_without_the_value(value, field_path, remedy):
     with pytest.raises(InvalidValue) as refused:

@@ -21,6 +21,7 @@ from firestore_migrations.authoring.migration import Migration
 from firestore_migrations.errors import ConfigurationError, Refused, UnknownVersion
 from firestore_migrations.firestore.connection import Reader
 from firestore_migrations.runs import status
+from firestore_migrations.runs.amend import RunName
 from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.fingerprint import Fingerprint, take_fingerprint
 from firestore_migrations.runs.ledger import Ledger
@@ -136,9 +137,9 @@ class Rehearsing:
             return {}
         run_id = self.found.read_json(name)["run"]
         with Reader(self.target.address) as reader:
-            data = Audit(Ledger(reader)).runs(version).get(run_id)
+            (entry,), _ = Ledger(reader).get(RunName(version, run_id).path)
         nothing = {"state": status.PENDING, "error": "it did not begin; its task `preflight` says why"}
-        return {"run": run_id, **(data or nothing)}
+        return {"run": run_id, **(nothing if entry is None else entry.data)}
 
     def is_good(self, version: str, direction: str) -> bool:
         """Whether the version's run ended as it should, by the audit."""
@@ -181,12 +182,12 @@ class Rehearsing:
                 f"{self.target.name} was not refreshed from {self.source.name}, so no version was rehearsed.",
                 "The task `refresh` says why; correct that, and clear it.",
             )
-        differing, first = self._differing(), self.first_failed()
+        differing, first, stuck = self._differing(), self.first_failed(), self._first_stuck()
         finished = datetime.now(timezone.utc).isoformat()
         found = []
         for version, checksum in course.versions.items():
             up, down = self.run_of(version, UP), self.run_of(version, DOWN)
-            verdict, reason = self._verdict(version, first, differing)
+            verdict, reason = self._verdict(version, first, stuck, differing)
             counts = up.get("counts", {})
             rehearsal = Rehearsal(
                 self.id,
@@ -210,7 +211,9 @@ class Rehearsing:
             found.append(rehearsal)
         return found
 
-    def _verdict(self, version: str, first_failed: str, differing: tuple[str, ...] | None) -> tuple[str, str]:
+    def _verdict(
+        self, version: str, first_failed: str, stuck: str, differing: tuple[str, ...] | None
+    ) -> tuple[str, str]:
         """The verdict and its reason: the version's own fault first, then what can be nobody else's."""
         up = self.run_of(version, UP)
         if not up:
@@ -219,7 +222,6 @@ class Rehearsing:
         for direction in (UP, DOWN):
             if not self.is_good(version, direction):
                 return FAILED, _fault(version, direction, self.run_of(version, direction))
-        stuck = next((name for name in self._begun() if not self.is_good(name, DOWN)), "")
         if stuck and differing:
             return FAILED, f"{stuck} was not taken back, so the data is not what it was before"
         if differing is None:
@@ -242,10 +244,11 @@ class Rehearsing:
         before, after = (Fingerprint.of(self.found.read_json(f"{name}.json")) for name in ("before", "after"))
         return before.differing(after)
 
-    def _begun(self) -> list[str]:
-        """The versions whose run up was begun."""
+    def _first_stuck(self) -> str:
+        """The first version whose run up was begun and that was not taken back; empty for none."""
         course = self.course()
-        return [version for version in (() if course is None else course.versions) if self.run_of(version, UP)]
+        begun = [version for version in (() if course is None else course.versions) if self.run_of(version, UP)]
+        return next((version for version in begun if not self.is_good(version, DOWN)), "")
 
     def _attempt(self) -> int:
         return int(self.folder.read_json("attempt.json")["attempt"]) if self.folder.has("attempt.json") else 0
