@@ -154,6 +154,22 @@ def test_the_audit_keeps_what_let_a_run_pass(stage: Stage) -> None:
     assert "goes without a rehearsal: the site is down" in messages
 
 
+def test_a_file_that_was_edited_behind_the_gate_is_not_written_unrehearsed(stage: Stage) -> None:
+    """Whoever clears `dry_run` after an edit plans another file than preflight has let pass."""
+    good = adding(stage, 1)
+    stage.rehearse(good)
+    life = stage.source.begin(good)
+    life.run = replace(life.run, target=stage.production, rehearsals=stage.results)
+    life.perform("preflight", "backup")
+    before = stage.source.data()
+
+    life.run = replace(life.run, migration=replace(good, checksum="9" * 64))
+    life.perform("dry_run", "review")
+    with pytest.raises(NotRehearsed, match="there is none"):
+        life.perform("apply")
+    assert stage.source.data() == before
+
+
 @pytest.mark.parametrize("reason", ["soon", "          ", 7])
 def test_no_reason_is_no_override(reason: object) -> None:
     with pytest.raises(ConfigurationError, match="without_rehearsal is a reason of at least 10 characters"):

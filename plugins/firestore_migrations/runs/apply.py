@@ -25,6 +25,7 @@ from firestore_migrations.runs.options import APPLY
 from firestore_migrations.runs.pace import Pace
 from firestore_migrations.runs.plan import Batch
 from firestore_migrations.runs.pressure import FLIGHTS, Pressure
+from firestore_migrations.runs.rehearsal import refuse_unrehearsed
 from firestore_migrations.runs.run import Run
 
 _LOG = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ def apply(run: Run, shard: int) -> dict[str, Any]:
 
     Raises:
         IllegalTransition: the plan is not the reviewed one, or the run may not write; nothing was sent.
+        NotRehearsed: the file that it was planned from was not rehearsed; nothing was sent.
         LeaseHeld: another run has taken the target over; nothing more was sent.
         RunPaused: somebody paused the run; or RunCancelled: cancelled it.
         TooManyFailures: more documents failed than are tolerated; the run can be resumed.
@@ -126,6 +128,8 @@ class Applier:
         self._lease.acquire(waits=run.waits or run.target.policy.approval)
         refuse_what_is_overtaken(run, self._audit)  # while the lease is ours, nobody overtakes it
         refuse_unapproved(run, self._ledger)
+        if not self._audit.has_batches(run):
+            refuse_unrehearsed(run)  # the plan may be of another file than the one that preflight let pass
         state = status.ROLLING_BACK if run.is_down else status.APPLYING
         if data["state"] not in (state, status.APPLIED, status.VERIFIED, status.ROLLED_BACK):
             self._audit.record_writing(run, state)
