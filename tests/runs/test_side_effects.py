@@ -35,6 +35,17 @@ def mark(document: Document, db: Database) -> None:
     document["m"] = 1
 
 
+@each_document("users/{uid}/sessions")
+def expire_within(session: Document, db: Database) -> None:
+    session["meta"] = {"expireAt": datetime(2020, 1, 1, tzinfo=timezone.utc)}
+
+
+@each_document("users/{uid}/sessions")
+def expire_at_once(session: Document, db: Database) -> None:
+    if "expireAt" not in session:
+        session["expireAt"] = SERVER_TIMESTAMP
+
+
 def planned(world: World, step: Step, writes_per_second: float | None = 0, **policy: tuple[str, ...]) -> Life:
     life = world.begin(step)
     target = replace(life.run.target, policy=Policy(**policy), writes_per_second=writes_per_second)  # type: ignore[arg-type]
@@ -42,10 +53,15 @@ def planned(world: World, step: Step, writes_per_second: float | None = 0, **pol
     return life.perform("preflight", "review")
 
 
-def test_a_plan_that_lets_documents_expire_is_refused_and_names_field_and_document(world: World) -> None:
+@pytest.mark.parametrize(
+    ("step", "field"), [(expire, "expireAt"), (expire_within, "meta.expireAt"), (expire_at_once, "expireAt")]
+)
+def test_a_plan_that_lets_documents_expire_is_refused_and_names_field_and_document(
+    world: World, step: Step, field: str
+) -> None:
     world.write({"users/ada/sessions/s": {"n": 1}})
-    with pytest.raises(DataWouldExpire, match="sets expireAt of users/ada/sessions/s to a time that is past"):
-        planned(world, expire, ttl_fields=("sessions.expireAt",))
+    with pytest.raises(DataWouldExpire, match=f"sets {field} of users/ada/sessions/s to a time that is past"):
+        planned(world, step, ttl_fields=(f"sessions.{field}",))
     assert world.data() == {"users/ada/sessions/s": {"n": 1}}
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from firestore_migrations.errors import DataWouldExpire
-from firestore_migrations.firestore import wire
+from firestore_migrations.firestore import filters, wire
 from firestore_migrations.firestore.size import MOST_BYTES
 from firestore_migrations.runs.plan import Plan, Row
 from firestore_migrations.runs.run import Run
@@ -85,12 +85,13 @@ class SideEffects:
             self._note(INDEXED, row.path)
 
     def _see_ttl(self, row: Row, write: Any, fields: Iterable[str]) -> None:
+        stamped = _stamped_by_server(write)
         for field in fields:
-            value = write.update.fields.get(field)
-            if value is None:
+            value = filters.find(tuple(field.split(".")), write.update.fields)
+            if value is None and field not in stamped:
                 continue
             self._note(f"{EXPIRING} {field}", row.path)
-            if value.WhichOneof("value_type") == "timestamp_value" and wire.micros(value.timestamp_value) <= self._now:
+            if value is None or self._is_past(value):
                 raise DataWouldExpire(
                     f"{self._version} sets {field} of {row.path} to a time that is past, and a time-to-live policy "
                     "deletes such documents.",
@@ -99,15 +100,22 @@ class SideEffects:
                     field=field,
                 )
 
+    def _is_past(self, value: Any) -> bool:
+        return value.WhichOneof("value_type") == "timestamp_value" and wire.micros(value.timestamp_value) <= self._now
+
     def _stamped(self, write: Any) -> list[str]:
         """Top-level fields that get the time of the commit, or the instant of the run: neighbours in an index."""
-        server = [transform.field_path for transform in write.update_transforms if transform.set_to_server_value]
         same = [
             name
             for name, value in write.update.fields.items()
             if value.WhichOneof("value_type") == "timestamp_value" and wire.micros(value.timestamp_value) == self._now
         ]
-        return server + same
+        return _stamped_by_server(write) + same
+
+
+def _stamped_by_server(write: Any) -> list[str]:
+    """The fields that get the time of the commit, which is past as soon as they have it."""
+    return [transform.field_path for transform in write.update_transforms if transform.set_to_server_value]
 
 
 def warnings_of(run: Run, plans: Iterable[Plan]) -> list[str]:
