@@ -335,3 +335,13 @@ def test_a_window_needs_a_step_that_may_run_again(tmp_path: Path) -> None:
         path.write_text(mixed + other)
         with pytest.raises(BadStep, match="step 'one' has a window and step 'two' has none"):
             load(path)
+
+
+@each_document("approvals", group=True, window="at")
+def of_the_group(document: Document, db: Database) -> None:
+    document["new"] = 1
+
+
+def test_what_the_audit_keeps_of_approvals_is_not_counted_as_outside(world: World) -> None:
+    world.write({"teams/a/approvals/1": {"at": FIRST}, "_migrations/v001/approvals/run": {"user": "ada"}})
+    assert world.run(of_the_group, window=day(0)).results["review"]["without_window_field"] is None

@@ -18,7 +18,7 @@ from firestore_migrations.firestore.window import timestamps_of
 from firestore_migrations.runs.run import Run
 
 _FILE = "outside.json"
-_AUDIT_IDS = frozenset({"runs", "batches", "failures", "events"})
+_AUDIT_IDS = frozenset({"approvals", "runs", "batches", "failures", "events"})
 _Aggregation = query_types.StructuredAggregationQuery.pb()
 
 
