@@ -17,8 +17,8 @@ demo: $(READY) ## watch a migration run from end to end, in this terminal
 up: $(READY) ## serve Airflow with the migrations, on an emulator with data
 	$(BIN)/python -m demo.up $(ARGS)
 
-test: $(READY) ## run the tests; ARGS="-k lease" picks some
-	$(BIN)/pytest $(ARGS)
+test: $(READY) ## run the tests, two at a time; ARGS="-k lease" picks some
+	$(BIN)/pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 test-chaos: $(READY) ## kill 200 workers each way, and break everything else for longer; ARGS="--seed 7" draws anew
 	$(BIN)/pytest tests/chaos --kills 200 $(ARGS)

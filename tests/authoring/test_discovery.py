@@ -193,6 +193,12 @@ def test_two_steps_of_one_name_are_refused(tmp_path: Path) -> None:
         load(write(tmp_path, "v001_a.py", text))
 
 
+def test_a_reverse_that_would_run_as_a_step_is_refused(tmp_path: Path) -> None:
+    text = GOOD + "\n\n@script\ndef down(db):\n    db.delete('totals/users')\n"
+    with pytest.raises(BadStep, match=r"'down' is a step like any other.*@up\.down"):
+        load(write(tmp_path, "v001_a.py", text))
+
+
 def test_a_step_with_two_names_counts_once(tmp_path: Path) -> None:
     assert len(load(write(tmp_path, "v001_a.py", GOOD + "\n\nalias = users\n")).steps) == 2
 

@@ -161,6 +161,12 @@ def _steps(path: Path, module: ModuleType) -> tuple[Step, ...]:
     for step in vars(module).values():
         if not isinstance(step, Step):
             continue
+        if step.name == "down":
+            raise BadStep(
+                f"{path}: 'down' is a step like any other, so every run up would perform it.",
+                "Decorate the reverse with the step that it takes back, like @up.down, or rename it if it is a step.",
+                **facts_of(path),
+            )
         if steps.setdefault(step.name, step) is not step:
             raise BadStep(
                 f"{path} has two steps named {step.name!r}, so an error or a plan could not say which.",
