@@ -221,19 +221,23 @@ def _test(dag: DAG, version: str, params: dict[str, Any], started: Callable[[str
 
 
 def _finish(dag: DAG, version: str, params: dict[str, Any], run_id: str) -> None:
-    """End a run that was interrupted between two tasks, in the audit and in Airflow, unless its DAG has ended it."""
+    """End a run that was interrupted between two tasks, in the audit and in Airflow, unless its task `finish` has."""
     from airflow.models.dagrun import DagRun
+    from airflow.settings import get_session
     from airflow.utils.session import create_session
     from airflow.utils.state import DagRunState, State
 
     from firestore_migrations.operators.migration import run_of
     from firestore_migrations.runs.phases import perform
 
+    get_session().remove()  # `DAG.test` leaves this thread's session as the interrupt met it, perhaps in a commit
     with create_session() as session:
         for dag_run in DagRun.find(dag_id=dag.dag_id, run_id=run_id, session=session):
-            if dag_run.state in State.finished_dr_states:
+            last = dag_run.get_task_instance("finish", session=session)
+            if last is not None and last.state in (State.SUCCESS, State.FAILED):
                 return
-            dag_run.set_state(DagRunState.FAILED)  # a scheduler that starts later would go on with it
+            if dag_run.state not in State.finished_dr_states:
+                dag_run.set_state(DagRunState.FAILED)  # a scheduler that starts later would go on with it
     target = params.get("target", dag.params["target"])
     run = run_of(version, target, params, run_id=run_id, dag_id=dag.dag_id, triggered_by=getpass.getuser())
     perform(run, "finish")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import traceback
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -54,3 +56,33 @@ def test_parameters_that_airflow_would_ignore_are_refused(
     with pytest.raises(ConfigurationError, match="dag_run_conf_overrides_params"):
         run_in_process(terminal.migration("v001"), {"mode": "dry_run"})
     assert world.records() == {}
+
+
+@pytest.mark.parametrize("within", [{"_test"}, {"_test", "_run_task"}, set()], ids=["the DAG", "a task", "the API"])
+def test_ctrl_c_in_the_middle_of_a_commit_to_airflows_database_ends_the_run(
+    airflow_home: Path, terminal: Terminal, world: World, within: set[str]
+) -> None:
+    """The session that it meets there takes no further statement, and the task that it meets fails unheard."""
+    from airflow.models.dagrun import DagRun
+    from airflow.settings import engine
+    from sqlalchemy import event
+
+    def interrupt(_connection: object) -> None:
+        functions = {frame.name for frame in traceback.extract_stack()} & {"_test", "_run_task"}
+        if functions == within and not pressed and world.records().get("_lease", {}).get("holder"):
+            pressed.append(True)
+            signal.raise_signal(signal.SIGINT)
+
+    pressed: list[bool] = []
+    run_ids: list[str] = []
+    migration = terminal.migration("v001")
+    event.listen(engine, "commit", interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_in_process(migration, {"mode": "apply", "direction": "up"}, started=run_ids.append)
+    finally:
+        event.remove(engine, "commit", interrupt)
+    assert pressed
+    (dag_run,) = DagRun.find(dag_id=migration.dag_id, run_id=run_ids[0])
+    run = world.audit.runs("v001")[run_ids[0]]
+    assert (dag_run.state, run["state"], world.records()["_lease"]["holder"]) == ("failed", "failed", "")
