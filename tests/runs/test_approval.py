@@ -145,10 +145,37 @@ def test_an_approval_lapses_unless_the_run_has_begun_to_write(world: World) -> N
     again = asked(world)
     approve(again.run, digest_of(again), "ada")
     again.perform("apply")
-    world.change("users/bob", n=2, greeting=None)
     again.run = replace(again.run, target=replace(again.run.target, policy=brief))
     again.perform("apply").perform("verify", "finish")
     assert world.state() == "verified"
+
+
+def test_what_came_after_an_approved_plan_was_written_goes_with_it_only_as_long_as_the_approval_holds(
+    world: World,
+) -> None:
+    world.write(DATA)
+    life = asked(world)
+    approve(life.run, digest_of(life), "ada")
+    life.perform("apply")
+    world.write({"users/dan": {"n": 1}})
+    life.perform("verify", "finish")
+    assert (world.data()["users/dan"]["greeting"], world.state()) == ("hello", "verified")
+
+    world.write({"users/eve": {"n": 1}})
+    life.run = replace(life.run, target=replace(life.run.target, policy=replace(ASKS, approval_max_age=timedelta(0))))
+    life.perform("preflight", "apply")  # as a backfill that is asked to do what is done again
+    late = r"came to here after its plan was written .* holds for 0 seconds .* Trigger a new run"
+    with pytest.raises(NotApproved, match=late):
+        life.perform("verify")
+    life.perform("apply")  # cleared by somebody who tries again
+    with pytest.raises(NotApproved, match=late):
+        life.perform("verify")
+    assert "greeting" not in world.data()["users/eve"]
+
+    new = asked(world)
+    approve(new.run, digest_of(new), "bob")
+    new.go_on()
+    assert (world.data()["users/eve"]["greeting"], world.state()) == ("hello", "verified")
 
 
 @pytest.mark.parametrize(("by", "why"), [("ada", "rejected by ada"), (NOBODY, "nobody approved within 1:00:00")])

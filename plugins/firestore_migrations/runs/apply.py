@@ -92,7 +92,7 @@ class Applier:
     def send(self, part: Part) -> Applied:
         """Send the batches of one plan that are not committed yet, a few at a time."""
         run = self._run
-        data = self._begin()
+        data = self._begin(part)
         pace = Pace(self._ledger, run.path, part.shard, run.writes_per_second)
         pace.begin(writing_for=self._audit.seconds_of_writing(run))
 
@@ -119,7 +119,7 @@ class Applier:
                 pace.end()
         return total
 
-    def _begin(self) -> dict[str, Any]:
+    def _begin(self, part: Part) -> dict[str, Any]:
         """Take the lease and record that the run is writing; return what the audit has of the run."""
         run = self._run
         data = self._audit.run(run) or {"state": status.PENDING, "counts": NO_COUNTS}
@@ -127,7 +127,7 @@ class Applier:
         # A run that gave the target back while a person decided waits for its turn, and does not fail.
         self._lease.acquire(waits=run.waits or run.target.policy.approval)
         refuse_what_is_overtaken(run, self._audit)  # while the lease is ours, nobody overtakes it
-        refuse_unapproved(run, self._ledger)
+        refuse_unapproved(run, self._ledger, part)
         if not self._audit.has_batches(run):
             refuse_unrehearsed(run)  # the plan may be of another file than the one that preflight let pass
         state = status.ROLLING_BACK if run.is_down else status.APPLYING

@@ -17,6 +17,7 @@ from firestore_migrations.runs import allowance, status
 from firestore_migrations.runs.allowance import Allowance
 from firestore_migrations.runs.amend import Event, RunName, Seen, amendment, look
 from firestore_migrations.runs.audit import Audit
+from firestore_migrations.runs.committed import Part
 from firestore_migrations.runs.gates import check_gates
 from firestore_migrations.runs.holder import age
 from firestore_migrations.runs.lease import Lease
@@ -133,10 +134,16 @@ def reject(run: Run, by: str, why: str) -> None:
         Lease(ledger, run.holder, run.path).release()
 
 
-def refuse_unapproved(run: Run, ledger: Ledger) -> None:
+def refuse_unapproved(run: Run, ledger: Ledger, part: Part) -> None:
     """Refuse to write without approval of exactly this plan; to be asked whenever a run begins to write.
 
     The target was given back while the approval was awaited, so before its first write a run passes the gates again.
+
+    Args:
+        run: that begins to write.
+        ledger: of its target.
+        part: what it is about to write. Nobody has seen the residue that `verify` finds, so it goes with the reviewed
+            plan only as long as the approval would hold after that was written.
 
     Raises:
         NotApproved: nobody approved this plan, or it was too long ago.
@@ -153,7 +160,9 @@ def refuse_unapproved(run: Run, ledger: Ledger) -> None:
             run=run.id,
             digest=seen.run.data["plan_digest"],
         )
-    if not _has_begun(run, seen, audit):
+    if part.is_residue:
+        _refuse_late_residue(run, seen, audit)
+    elif not _has_begun(run, seen, audit):
         check_gates(run, audit)
 
 
@@ -195,6 +204,20 @@ def _fault(run: Run, seen: Seen, audit: Audit) -> str:
     if since > held and not _has_begun(run, seen, audit):
         return f"{data['approved_by']} approved its plan {age(since)} ago, which holds for {age(held)}"
     return ""
+
+
+def _refuse_late_residue(run: Run, seen: Seen, audit: Audit) -> None:
+    data, held = seen.run.data, run.target.policy.approval_max_age
+    commits = [instant(record.commit_time) for record in audit.batches(run.version, run.id) if not record.plan]
+    since = instant(seen.at) - max([data["approved_at"], *commits])
+    if since > held:
+        raise NotApproved(
+            f"Documents of {run.version} came to {run.target.name} after its plan was written {age(since)} ago; "
+            f"the approval of {data['approved_by']} holds for {age(held)} after that.",
+            "Nothing was written. Trigger a new run: it plans these documents, and asks.",
+            run=run.id,
+            digest=data["plan_digest"],
+        )
 
 
 def _has_begun(run: Run, seen: Seen, audit: Audit) -> bool:
