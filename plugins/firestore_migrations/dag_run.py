@@ -223,14 +223,15 @@ def _test(dag: DAG, version: str, params: dict[str, Any], started: Callable[[str
 def _finish(dag: DAG, version: str, params: dict[str, Any], run_id: str) -> None:
     """End a run that was interrupted between two tasks, in the audit and in Airflow, unless its task `finish` has."""
     from airflow.models.dagrun import DagRun
-    from airflow.settings import get_session
+    from airflow.settings import get_engine, get_session
     from airflow.utils.session import create_session
     from airflow.utils.state import DagRunState, State
 
     from firestore_migrations.operators.migration import run_of
     from firestore_migrations.runs.phases import perform
 
-    get_session().remove()  # `DAG.test` leaves this thread's session as the interrupt met it, perhaps in a commit
+    get_session()().invalidate()  # it is as the interrupt met it, perhaps in a commit
+    get_engine().dispose()  # and so may be connections that went back to the pool
     with create_session() as session:
         for dag_run in DagRun.find(dag_id=dag.dag_id, run_id=run_id, session=session):
             last = dag_run.get_task_instance("finish", session=session)
