@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,26 @@ def test_a_run_that_is_not_approved_ends_as_rejected_and_writes_nothing(
     assert (run["state"], run["error"], run["finished_at"] is not None) == ("rejected", why, True)
     assert (world.data(), world.records()["_lease"]["holder"]) == (USERS, "")
     assert told() == [f"v001 on firestore_default: {state}" for state in ("awaiting_approval", "rejected")]
+
+
+def test_a_finished_run_that_is_cleared_after_its_approval_lapsed_writes_nothing_and_is_no_success(
+    asking: Callable[..., Deployment], world: World
+) -> None:
+    """Its audit still says that it was verified, and Airflow looks at the last task alone."""
+    deployment = asking()
+    outcome = deployment.run("v001")
+    assert deployment.answer(outcome, "Approve").state == "success"
+    world.write({"users/eve": {"name": "eve", "email": "eve@x.org"}})
+    asking(approval_max_age="1s")
+    time.sleep(1)
+    deployment.clear(outcome, "verify")
+    again = deployment.go_on(outcome.dag_id, outcome.run_id)
+    assert (again.tasks["verify"], again.tasks["finish"], again.state) == ("failed", "failed", "failed")
+    assert (world.state(), "user_stats/ada" in world.data(), "user_stats/eve" in world.data()) == (
+        "verified",
+        True,
+        False,
+    )
 
 
 def test_a_run_that_is_marked_failed_while_it_waits_has_failed_and_holds_nothing(

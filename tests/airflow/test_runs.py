@@ -208,3 +208,18 @@ def test_a_run_that_failed_goes_on_where_it_stopped_once_its_task_is_cleared(
     assert (again.state, again.tasks) == ("success", SUCCEEDED)
     assert world.data() == {"users/ada": {"n": 1, "m": 1}, "users/bob": {"m": 0}}
     assert world.state() == "verified"
+
+
+def test_a_run_that_was_taken_back_is_refused_at_once_where_it_is_cleared(deployment: Deployment, world: World) -> None:
+    users = {"users/ada": {"name": "Ada", "email": "ada@x.org"}}
+    world.write(users)
+    done = deployment.run("v001")
+    assert deployment.run("v001", direction="down").state == "success"
+    assert "preflight" in deployment.clear(done, "apply")
+    again = deployment.go_on(done.dag_id, done.run_id)
+    assert (again.tasks["preflight"], again.state, world.state(), world.data()) == (
+        "failed",
+        "failed",
+        "rolled_back",
+        users,
+    )

@@ -199,6 +199,47 @@ def test_a_completed_window_that_is_run_again_takes_what_is_new_and_keeps_its_be
     assert world.read() == before
 
 
+def test_a_window_that_was_a_dry_run_is_applied_by_the_same_run_and_stands_as_any_other(world: World) -> None:
+    """Airflow gives the runs of a backfill other parameters where it does an interval again."""
+    seed(world)
+    for number in (1, 2):
+        world.run(up, window=day(number), run_id=f"day{number}", mode="dry_run")
+    world.write({"c/late": late(1)})
+    for number in (1, 2):
+        world.run(up, window=day(number), run_id=f"day{number}")
+    assert {run["mode"] for run in world.audit.runs("v001").values()} == {"apply"}
+    assert migrated(world) == {*of_day(1, 2), "late"}
+    assert world.audit.runs("v001")["day1"]["counts"]["updated"] == 4  # planned anew, and not as residue
+
+    world.run(up, direction="down", undo="day1")
+    assert (migrated(world), version(world)) == (of_day(2), ("partial", 0, [(day(2), "verified")]))
+    world.run(up, direction="down")
+    assert migrated(world) == set()
+
+
+@pytest.mark.parametrize("options", [{"mode": "dry_run"}, {"window": day(1)}, {"window": ""}], ids=str)
+def test_a_run_that_is_done_does_nothing_else_under_its_name(world: World, options: dict[str, Any]) -> None:
+    seed(world)
+    world.run(up, window=day(0), run_id="day0")
+    before = world.data()
+    with pytest.raises(Refused, match=r"Run day0 of v001 is verified; its (mode|window) cannot change any more"):
+        world.run(up, run_id="day0", **{"window": day(0), **options})
+    run = world.records()["v001/runs/day0"]
+    assert (run["state"], run["mode"], run["window"]) == ("verified", "apply", {"from": FIRST, "to": FIRST + DAY})
+    assert (version(world)[2], world.data()) == ([(day(0), "verified")], before)
+
+
+def test_a_window_that_was_taken_back_is_done_again_by_a_new_run_and_never_by_the_old_one(world: World) -> None:
+    seed(world)
+    life = world.run(up, window=day(0), run_id="day0")
+    world.run(up, direction="down", undo="day0")
+    with pytest.raises(Refused, match=r"Run day0 of v001 was taken back by .*run v001 --set window=2026-01-01"):
+        life.perform("preflight")
+    assert (migrated(world), world.records()["_lease"]["holder"]) == (set(), "")
+    world.run(up, window=day(0))
+    assert migrated(world) == of_day(0)
+
+
 def late(number: int) -> dict[str, Any]:
     return {"n": number, "meta": {"createdAt": FIRST + number * DAY + MICROSECOND}}
 
@@ -300,7 +341,8 @@ def test_a_window_is_read_to_the_microsecond_and_is_utc_where_no_zone_is_named()
 
 @pytest.mark.parametrize("options", [{"rollout_percent": 50}, {"direction": "down"}], ids=str)
 def test_a_window_excludes_what_would_cut_it(world: World, options: dict[str, Any]) -> None:
-    with pytest.raises(ConfigurationError, match=r"rollout_percent is 100|undo"):
+    said = r"rollout_percent is 100 where there is a window, .*, not 50\. .* then it is 100\.|undo"
+    with pytest.raises(ConfigurationError, match=said):
         world.begin(up, window=day(0), **options)
 
 

@@ -111,8 +111,7 @@ class Audit:
             "the run began",
             status.PENDING,
             new={
-                "direction": run.options.direction,
-                "mode": run.options.mode,
+                **run.asked,
                 "target": target.name,
                 "environment": target.environment,
                 "dag_id": run.dag_id,
@@ -120,8 +119,6 @@ class Audit:
                 "triggered_by": run.triggered_by,
                 "approved_by": None,
                 "checksum": run.migration.checksum,
-                "rollout_percent": 0 if run.options.redrive else run.options.rollout_percent,
-                "window": None if run.window is None else run.window.fields,
                 "plan_digest": None,
                 "snapshot_uri": str(run.folder / "snapshot"),
                 "plan_uri": str(run.folder / "plan"),

@@ -86,6 +86,22 @@ def refuse_what_is_overtaken(run: Run, audit: Audit) -> None:
             "Take the edit back, or trigger a new run. Where nothing is written yet, clear `dry_run` instead.",
             version=run.version,
         )
+    refuse_taken_back(run, runs)
+    _refuse_sealed(run, runs)
+    if not run.options.redrive and run.id not in committed_runs(run, audit):
+        _refuse_a_second_time(run, audit)
+    later = _later(run, audit.versions())
+    what = f"Run {run.id} of {run.version} cannot go on behind the later"
+    _refuse_if(OutOfOrder, later, what, "Roll back with `firestore-migrations rollback {}` first.")
+
+
+def refuse_taken_back(run: Run, runs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse to go on with a run that a rollback has taken back: a new one does it again.
+
+    Args:
+        run: that may be in the audit already.
+        runs: of its version, oldest first.
+    """
     newer = list(runs)[list(runs).index(run.id) + 1 :] if run.id in runs else []
     undone = [name for name in newer if runs[name]["state"] in _UNDOING and _takes_back(run.id, name, runs)]
     if undone:
@@ -94,12 +110,6 @@ def refuse_what_is_overtaken(run: Run, audit: Audit) -> None:
             f"Trigger a new run: `firestore-migrations run {run.version}{_set_window(run)}`.",
             run=undone[0],
         )
-    _refuse_sealed(run, runs)
-    if not run.options.redrive and run.id not in committed_runs(run, audit):
-        _refuse_a_second_time(run, audit)
-    later = _later(run, audit.versions())
-    what = f"Run {run.id} of {run.version} cannot go on behind the later"
-    _refuse_if(OutOfOrder, later, what, "Roll back with `firestore-migrations rollback {}` first.")
 
 
 def _set_window(run: Run) -> str:

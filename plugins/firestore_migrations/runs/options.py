@@ -78,7 +78,7 @@ class Options:
         problems = {
             "mode": self.mode not in (DRY_RUN, APPLY) and "is dry_run or apply",
             "direction": self.direction not in (UP, DOWN) and "is up or down",
-            "rollout_percent": not 0 < self.rollout_percent <= 100 and "is above 0 and at most 100",
+            "rollout_percent": self._fault_of_rollout(),
             "shards": not 1 <= self.shards <= MOST_SHARDS and "is from 1 to 1000",
             "batch_size": not 1 <= self.batch_size <= 500 and "is from 1 to 500",
             "sample": not 0 <= self.sample <= 1000 and "is from 0 to 1000",
@@ -91,6 +91,12 @@ class Options:
             if problem:
                 raise self._refusal(name, problem)
         self.allowed_failures(0)
+
+    def _fault_of_rollout(self) -> str:
+        if not 0 < self.rollout_percent <= 100:
+            return "is above 0 and at most 100"
+        is_cut = self.window and self.rollout_percent < 100
+        return "is 100 where there is a window, which a run takes whole" if is_cut else ""
 
     def _fault_of_redrive(self) -> str:
         if not isinstance(self.redrive, bool):
@@ -108,9 +114,7 @@ class Options:
         if not self.window:
             return ""
         Window.of(self.window)
-        if self.direction == DOWN:
-            return "is for a run up; take a window back by its run, with undo"
-        return "takes all of its documents, so rollout_percent is 100" if self.rollout_percent < 100 else ""
+        return "is for a run up; take a window back by its run, with undo" if self.direction == DOWN else ""
 
     def _fault_of_reason(self) -> str:
         reason = self.without_rehearsal
@@ -120,6 +124,7 @@ class Options:
 
     def _refusal(self, name: str, wanted: str) -> ConfigurationError:
         default = next(option.default for option in fields(self) if option.name == name)
+        default = "empty" if default == "" else default
         return ConfigurationError(
             f"Parameter {name} {wanted}, not {getattr(self, name)!r}.",
             f"Trigger the run again with a value that is, or without: then it is {default}.",

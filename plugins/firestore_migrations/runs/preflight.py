@@ -17,7 +17,7 @@ from firestore_migrations.firestore.connection import Reader, Writer
 from firestore_migrations.firestore.scan import ALL, KeyRange, split
 from firestore_migrations.runs import redrive, status
 from firestore_migrations.runs.audit import Audit
-from firestore_migrations.runs.gates import check_gates, refuse_over_older
+from firestore_migrations.runs.gates import check_gates, refuse_over_older, refuse_taken_back
 from firestore_migrations.runs.lease import Lease
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.options import APPLY, MOST_SHARDS
@@ -83,12 +83,10 @@ def preflight(run: Run) -> list[dict[str, Any]]:
         lease = Lease(ledger, run.holder, run.path)
         try:
             check_gates(run, audit)
-            lease.acquire(
-                anew=True, waits=run.waits
-            )  # a task that was cleared while it worked must not write from an old plan
+            lease.acquire(anew=True, waits=run.waits)  # a task cleared while it worked must not write from an old plan
             check_gates(run, audit)  # what another run did until it gave the lease back counts too
             course = find_course(run)
-            begins_anew = course is not None and _has_failed_in_vain(run, audit)
+            begins_anew = course is not None and _begins_anew(run, audit)
             is_new = course is None or begins_anew
             if course is None or is_new:
                 if run.options.mode == APPLY:
@@ -105,16 +103,36 @@ def preflight(run: Run) -> list[dict[str, Any]]:
         if run.is_down:
             _record_what_is_taken_back(run, audit, course.undoes)
         if (audit.run(run) or {}).get("read_time") is None:
-            audit.record(run, "preflight", "passed the gates", read_time=instant(course.read_time), error=None)
+            message = "passed the gates"
+            audit.record(run, "preflight", message, read_time=instant(course.read_time), error=None, **run.asked)
         elif begins_anew:
             message = "begins anew, for it has written nothing"
-            audit.record(run, "preflight", message, read_time=instant(course.read_time), error=None)
+            audit.record(run, "preflight", message, read_time=instant(course.read_time), error=None, **run.asked)
     return [asdict(shard) for shard in course.shards]
 
 
-def _has_failed_in_vain(run: Run, audit: Audit) -> bool:
-    """Whether the run ended before it wrote: it then looks at the data anew, which may have been mended meanwhile."""
-    return (audit.run(run) or {}).get("state") == status.FAILED and not audit.has_batches(run)
+def _begins_anew(run: Run, audit: Audit) -> bool:
+    """Whether the run looks at the data anew: it has written nothing, and it failed or is to do something else now.
+
+    A backfill that does an interval again gives the same run other parameters, such as the mode apply after a dry run.
+
+    Raises:
+        Refused: it was taken back, or is to do something else than what it has done or somebody is to approve.
+    """
+    data = audit.run(run)
+    if data is None:
+        return False
+    if not run.is_down:
+        refuse_taken_back(run, audit.runs(run.version))
+    changed = [name for name, value in run.asked.items() if data[name] != value]
+    is_open = data["state"] in (status.PENDING, status.PLANNED, status.FAILED) and not audit.has_batches(run)
+    if changed and not is_open:
+        raise Refused(
+            f"Run {run.id} of {run.version} is {data['state']}; its {' and '.join(changed)} cannot change any more.",
+            "Trigger a new run with the parameters that you want, or this one again with those that it had.",
+            run=run.id,
+        )
+    return is_open and (bool(changed) or data["state"] == status.FAILED)
 
 
 def _give_back(run: Run, audit: Audit, lease: Lease, error: FirestoreMigrationsError) -> None:

@@ -118,6 +118,16 @@ class Run:
         """The run's own folder of the storage."""
         return self.target.folder / self.version / self.id
 
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What the run is to do, as its audit document keeps it: other work is another run."""
+        return {
+            "direction": self.options.direction,
+            "mode": self.options.mode,
+            "rollout_percent": 0 if self.options.redrive else self.options.rollout_percent,
+            "window": None if self.window is None else self.window.fields,
+        }
+
     def of(self, run_id: str) -> Folder:
         """The folder of another run of the same version against the same target."""
         return self.target.folder / self.version / run_id
