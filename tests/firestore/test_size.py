@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import grpc
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from firestore_migrations.errors import InvalidValue
@@ -57,6 +57,7 @@ def test_the_largest_document_is_taken_and_one_byte_more_is_not(server: RawServe
 
 
 @given(st.dictionaries(any_value.keys, any_value.values, max_size=5))
+@example({"a": [], "b": [b""], "c": [b"", b""], "d": [{}], "e": {"f": []}, "g": b""})
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_it_holds(server: RawServer, data: dict[str, object]) -> None:
     check(server, "c/a", {name: encode(value, name) for name, value in data.items()})

@@ -70,7 +70,8 @@ def _text(text: str) -> int:
 
 
 def _size_of_array(value: Any) -> int:
-    return sum(map(_size_of_value, value.array_value.values)) or 1
+    values = value.array_value.values
+    return sum(map(_size_of_value, values)) if values else 1
 
 
 def _size_of_map(value: Any) -> int:
