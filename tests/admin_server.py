@@ -42,6 +42,8 @@ class AdminServer:
         started: the requests that started operations, in order.
         routing: the routing header of each of them.
         databases: the resource names of the databases that there are; a clone adds one, a deletion takes one away.
+        ttl_fields: those with a time-to-live policy: collection group, field path, and seconds after its time.
+        denies_fields: whether the caller may not list them.
     """
 
     def __init__(
@@ -60,6 +62,8 @@ class AdminServer:
         self.started: list[Any] = []
         self.routing: list[str] = []
         self.databases: set[str] = set()
+        self.ttl_fields: list[tuple[str, str, int]] = []
+        self.denies_fields = False
         self.earliest_version_time = int(time.time()) - _HOUR
 
     def __enter__(self) -> Self:
@@ -113,6 +117,21 @@ class AdminServer:
         found.earliest_version_time.FromSeconds(self.earliest_version_time)
         return found
 
+    def list_fields(self, request: Any, context: Any) -> Any:
+        """The fields with a policy, one a page, as Google refuses a page size with this filter."""
+        if self.denies_fields:
+            context.abort(grpc.StatusCode.PERMISSION_DENIED, "The caller does not have permission")
+        if request.filter != "ttlConfig:*" or request.page_size or not request.parent.endswith("/collectionGroups/-"):
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "only fields with an override are listed")
+        answer, page = firestore_admin.ListFieldsResponse.pb()(), int(request.page_token or 0)
+        for collection, path, seconds in self.ttl_fields[page : page + 1]:
+            found = answer.fields.add(name=f"{request.parent[:-1]}{collection}/fields/{path}")
+            found.ttl_config.state = found.ttl_config.ACTIVE
+            if seconds:
+                found.ttl_config.expiration_offset.FromSeconds(seconds)
+        answer.next_page_token = str(page + 1) if page + 1 < len(self.ttl_fields) else ""
+        return answer
+
     def _end(self, request: Any, found: Any) -> None:
         if self._error is not None:
             found.error.code, found.error.message = self._error
@@ -163,6 +182,10 @@ class _Service(grpc.GenericRpcHandler):
             "/google.firestore.admin.v1.FirestoreAdmin/GetDatabase": (
                 firestore_admin.GetDatabaseRequest.pb(),
                 lambda request, context: server.describe(request.name, context),
+            ),
+            "/google.firestore.admin.v1.FirestoreAdmin/ListFields": (
+                firestore_admin.ListFieldsRequest.pb(),
+                server.list_fields,
             ),
             "/google.longrunning.Operations/GetOperation": (
                 operations_pb2.GetOperationRequest,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -11,6 +12,7 @@ from firestore_migrations import SERVER_TIMESTAMP, Database, Document, each_docu
 from firestore_migrations.authoring.migration import Step
 from firestore_migrations.errors import DataWouldExpire
 from firestore_migrations.runs.policy import Policy
+from tests.admin_server import AdminServer
 from tests.runs.world import Life, World
 
 
@@ -46,11 +48,37 @@ def expire_at_once(session: Document, db: Database) -> None:
         session["expireAt"] = SERVER_TIMESTAMP
 
 
-def planned(world: World, step: Step, writes_per_second: float | None = 0, **policy: tuple[str, ...]) -> Life:
+@each_document("sessions")
+def expire_with_the_day(session: Document, db: Database) -> None:
+    session["expireAt"] = session["day"]
+
+
+def begun(
+    world: World,
+    step: Step,
+    writes_per_second: float | None = 0,
+    admin_host: str | None = None,
+    **policy: tuple[str, ...],
+) -> Life:
     life = world.begin(step)
-    target = replace(life.run.target, policy=Policy(**policy), writes_per_second=writes_per_second)  # type: ignore[arg-type]
+    target = replace(
+        life.run.target,
+        address=replace(world.address, admin_host=admin_host),
+        policy=Policy(**policy),  # type: ignore[arg-type]
+        writes_per_second=writes_per_second,
+    )
     life.run = replace(life.run, target=target)
-    return life.perform("preflight", "review")
+    return life
+
+
+def planned(world: World, step: Step, writes_per_second: float | None = 0, **policy: tuple[str, ...]) -> Life:
+    return begun(world, step, writes_per_second, **policy).perform("preflight", "review")
+
+
+@pytest.fixture
+def server() -> Iterator[AdminServer]:
+    with AdminServer() as made:
+        yield made
 
 
 @pytest.mark.parametrize(
@@ -63,6 +91,58 @@ def test_a_plan_that_lets_documents_expire_is_refused_and_names_field_and_docume
     with pytest.raises(DataWouldExpire, match=f"sets {field} of users/ada/sessions/s to a time that is past"):
         planned(world, step, ttl_fields=(f"sessions.{field}",))
     assert world.data() == {"users/ada/sessions/s": {"n": 1}}
+
+
+@pytest.mark.parametrize(("step", "field"), [(expire, "expireAt"), (expire_within, "meta.`expireAt`")])
+def test_the_policies_that_google_tells_need_not_be_listed(
+    world: World, server: AdminServer, step: Step, field: str
+) -> None:
+    server.ttl_fields = [("users", "goneAt", 0), ("sessions", field, 0)]
+    world.write({"users/ada/sessions/s": {"n": 1}})
+    with pytest.raises(DataWouldExpire) as refused:
+        begun(world, step, admin_host=server.host).perform("preflight", "review")
+    assert refused.value.facts == {"path": "users/ada/sessions/s", "field": field}
+    assert "--disable-ttl" in str(refused.value)
+    assert world.data() == {"users/ada/sessions/s": {"n": 1}}
+
+
+def test_a_policy_that_waits_some_time_deletes_only_after_it(world: World, server: AdminServer) -> None:
+    """Of a server's own stamp too: the time of the commit is past at once, and the document stays for a day."""
+    server.ttl_fields = [("sessions", "expireAt", 24 * 3600)]
+    now = datetime.now(timezone.utc)
+    world.write({"users/ada/sessions/s": {}, "sessions/young": {"day": now - timedelta(hours=23)}})
+    for step in (expire_at_once, expire_with_the_day):
+        begun(world, step, admin_host=server.host).perform("preflight", "review").perform("finish")
+    world.write({"sessions/old": {"day": now - timedelta(hours=25)}})
+    with pytest.raises(DataWouldExpire, match="sets expireAt of sessions/old"):
+        begun(world, expire_with_the_day, admin_host=server.host).perform("preflight", "review")
+
+
+def test_where_google_does_not_tell_the_policies_the_report_says_so_and_the_listed_ones_hold(
+    world: World, server: AdminServer
+) -> None:
+    server.denies_fields = True
+    world.write({"users/ada/sessions/s": {}})
+    life = begun(world, keep, admin_host=server.host, ttl_fields=("users.goneAt",)).perform("preflight", "review")
+    (warning,) = life.perform("finish").results["review"]["warnings"]
+    assert warning.startswith("The time-to-live policies could not be read (PERMISSION_DENIED)")
+    with pytest.raises(DataWouldExpire):
+        begun(world, expire, admin_host=server.host, ttl_fields=("sessions.expireAt",)).perform("preflight", "review")
+
+
+@pytest.mark.parametrize("changed", ["before apply", "after apply"])
+def test_a_document_that_would_expire_only_after_it_changed_during_the_run_is_not_written(
+    world: World, changed: str
+) -> None:
+    later, past = datetime(2100, 1, 1, tzinfo=timezone.utc), datetime(2020, 1, 1, tzinfo=timezone.utc)
+    world.write({"sessions/s": {"day": later}})
+    life = begun(world, expire_with_the_day, ttl_fields=("sessions.expireAt",)).perform("preflight", "review")
+    if changed == "after apply":
+        life.go_on("apply")
+    world.change("sessions/s", day=past)
+    with pytest.raises(DataWouldExpire, match="sets expireAt of sessions/s"):
+        life.go_on()
+    assert world.data()["sessions/s"].get("expireAt") in (None, later)
 
 
 def test_the_report_and_the_audit_warn_of_policies_and_of_functions_that_are_triggered(world: World) -> None:

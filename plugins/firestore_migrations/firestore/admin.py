@@ -108,6 +108,29 @@ class Admin:
 
         return bool(patiently(attempt, "describe the database"))
 
+    def ttl_fields(self) -> list[tuple[str, str, int]]:
+        """The fields with a time-to-live policy: collection group, field path, seconds after the field's time.
+
+        A policy that is still being set up, or that needs a repair, counts: it may delete at any moment.
+        """
+        request = firestore_admin.ListFieldsRequest.pb()(
+            parent=f"{self.address.name}/collectionGroups/-", filter="ttlConfig:*"
+        )
+        answer, found = firestore_admin.ListFieldsResponse.pb(), []
+
+        def attempt() -> Any:
+            return self._send(_ADMIN, "ListFields", request, answer, routing=f"parent={request.parent}")
+
+        while True:
+            page = patiently(attempt, "list the time-to-live policies")
+            for field in page.fields:
+                _, _, rest = field.name.partition("/collectionGroups/")
+                collection, _, path = rest.partition("/fields/")
+                found.append((collection, path, int(field.ttl_config.expiration_offset.seconds)))
+            if not page.next_page_token:
+                return found
+            request.page_token = page.next_page_token
+
     def export_documents(
         self, uri: str, collections: Iterable[str] = (), snapshot_time: int | None = None
     ) -> Operation:

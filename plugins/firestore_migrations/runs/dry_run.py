@@ -12,6 +12,7 @@ from firestore_migrations.firestore.connection import Reader
 from firestore_migrations.firestore.point_in_time import PointInTime
 from firestore_migrations.runs import rollback
 from firestore_migrations.runs.audit import Audit
+from firestore_migrations.runs.expiry import Expiry
 from firestore_migrations.runs.failure import Failure
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.plan import Plan, PlanWriter, find_plan
@@ -57,7 +58,8 @@ def _plan(run: Run, chunks: Iterator[tuple[Planned, int]], base: Base, writer: P
     """Write what is planned as it comes, and what it adds up to."""
     scanned = unchanged = 0
     failures: list[Failure] = []
-    effects = SideEffects(run, course_of(run).now)
+    course = course_of(run)
+    effects = SideEffects(Expiry(run.version, course.ttl.known, course.now), course.now)
     for chunk, documents in chunks:
         for row in chunk.rows:
             effects.see(row)

@@ -23,6 +23,7 @@ from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.batch_record import BatchRecord
 from firestore_migrations.runs.committed import RESIDUE, Committed, Part, committed_rows, parts_of, plan_of
 from firestore_migrations.runs.expected import Expected, holds
+from firestore_migrations.runs.expiry import Expiry
 from firestore_migrations.runs.failure import Failure
 from firestore_migrations.runs.plan import Plan, PlanWriter, Row
 from firestore_migrations.runs.planner import Planned, Planner
@@ -96,6 +97,7 @@ class Look:
         self._redriven = redrive.failed_before(run, audit) if run.options.redrive else {}
         self._parts = parts_of(run.folder, self._records)
         _refuse_unsent_batches(run, self._parts, self._records)
+        self._expiry = Expiry(run.version, course_of(run).ttl.known if keeps else (), self._read_time)
         self._folder = f"{RESIDUE}{self._read_time}-{uuid.uuid4().hex[:8]}"
         self._writer: PlanWriter | _RowCounter = _RowCounter()
         if keeps:
@@ -104,7 +106,11 @@ class Look:
             )
 
     def at_the_scope(self) -> Finding:
-        """Plan every step again, run its checks, and compare what was written."""
+        """Plan every step again, run its checks, and compare what was written.
+
+        Raises:
+            DataWouldExpire: a time-to-live policy would delete a document that is residue.
+        """
         finding = Finding()
         for step in self._run.migration.steps:
             planner = Planner(step, self._base, self._now, self._run.version)
@@ -174,6 +180,7 @@ class Look:
         finding.failures += planned.failures
         for row in planned.rows:
             if row.call not in self._set_aside and (row.step, row.path) not in self._set_aside:
+                self._expiry.see(row)
                 self._writer.add(row)
 
     def _own_rows(self, step: Step) -> Iterator[Committed]:

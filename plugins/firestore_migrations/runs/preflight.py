@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from firestore_migrations.errors import (
@@ -17,6 +17,7 @@ from firestore_migrations.firestore.connection import Reader, Writer
 from firestore_migrations.firestore.scan import ALL, KeyRange, split
 from firestore_migrations.runs import redrive, status
 from firestore_migrations.runs.audit import Audit
+from firestore_migrations.runs.expiry import NO_POLICIES, TtlPolicies, TtlPolicy, policies_of
 from firestore_migrations.runs.gates import check_gates, refuse_over_older, refuse_taken_back
 from firestore_migrations.runs.lease import Lease
 from firestore_migrations.runs.ledger import Ledger
@@ -58,12 +59,14 @@ class Course:
         now: microseconds since 1970; what `db.now` gives.
         shards: in order.
         undoes: the runs that a run `down` takes back, newest first.
+        ttl: the time-to-live policies of the target.
     """
 
     read_time: int
     now: int
     shards: tuple[Shard, ...]
     undoes: tuple[str, ...] = ()
+    ttl: TtlPolicies = NO_POLICIES
 
 
 def preflight(run: Run) -> list[dict[str, Any]]:
@@ -91,7 +94,7 @@ def preflight(run: Run) -> list[dict[str, Any]]:
             if course is None or is_new:
                 if run.options.mode == APPLY:
                     seal_the_unfinished(run, audit, ledger)
-                course = _new_course(run, audit, writer)
+                course = replace(_new_course(run, audit, writer), ttl=policies_of(run.target))
                 run.folder.write_json("run.json", asdict(course))
         except (Refused, AuditAltered, StorageError) as error:
             _give_back(run, audit, lease, error)
@@ -163,7 +166,9 @@ def find_course(run: Run) -> Course | None:
         return None
     data = run.folder.read_json("run.json")
     shards = tuple(Shard(**shard) for shard in data["shards"])
-    return Course(data["read_time"], data["now"], shards, tuple(data["undoes"]))
+    known, fault = data.get("ttl", NO_POLICIES)  # a course of an older release has none
+    ttl = TtlPolicies(tuple(TtlPolicy(*policy) for policy in known), fault)
+    return Course(data["read_time"], data["now"], shards, tuple(data["undoes"]), ttl)
 
 
 def _new_course(run: Run, audit: Audit, writer: Writer) -> Course:

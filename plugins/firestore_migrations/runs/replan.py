@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from firestore_migrations.authoring.drafts import Base
 from firestore_migrations.firestore.change import CREATED
@@ -13,10 +14,11 @@ from firestore_migrations.firestore.connection import Reader
 from firestore_migrations.firestore.point_in_time import PointInTime
 from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs import rollback
+from firestore_migrations.runs.expiry import Expiry
 from firestore_migrations.runs.failure import CONFLICT, Failure
 from firestore_migrations.runs.plan import Call, Row, pins
 from firestore_migrations.runs.planner import Planned, Planner
-from firestore_migrations.runs.preflight import course_of
+from firestore_migrations.runs.preflight import Course, course_of
 from firestore_migrations.runs.run import Run, instant
 
 
@@ -86,8 +88,20 @@ class Replanner:
         self._reader = reader
         self._codec = Codec(reader)
 
+    @cached_property
+    def _course(self) -> Course:
+        return course_of(self._run)
+
+    @cached_property
+    def _expiry(self) -> Expiry:
+        return Expiry(self._run.version, self._course.ttl.known, self._course.now)
+
     def replan(self, content: Content) -> Content:
-        """Make those calls again whose documents are not as planned; `moved` says which those were."""
+        """Make those calls again whose documents are not as planned; `moved` says which those were.
+
+        Raises:
+            DataWouldExpire: a time-to-live policy would delete a document after what it would be now.
+        """
         pinned = pins(content.rows)
         present, at = self._reader.get([*(row.path for row in content.rows), *pinned])
         times = {path: None if stored is None else stored.update_time for path, stored in present.items()}
@@ -127,9 +141,12 @@ class Replanner:
         )
 
     def _planned(self, step: str, source: Stored, point: PointInTime) -> Planned:
-        now = instant(course_of(self._run).now)
+        now = instant(self._course.now)
         planner = Planner(self._run.step(step), Base(point, self._codec), now, self._run.version)
-        return planner.plan([source]) if planner.matches(source) else Planned()
+        planned = planner.plan([source]) if planner.matches(source) else Planned()
+        for row in planned.rows:
+            self._expiry.see(row)
+        return planned
 
     def _taken_back_again(self, content: Content, moved: list[Row], present: dict[str, Stored | None]) -> Content:
         """Take back of these documents what the edits since the plan of the rollback have left of it."""

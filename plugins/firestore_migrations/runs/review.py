@@ -41,7 +41,8 @@ def review(run: Run) -> dict[str, Any]:
     Raises:
         PlanError: two rows write one document, too many documents failed, or it costs more than the budget.
     """
-    shards = course_of(run).shards
+    course = course_of(run)
+    shards = course.shards
     plans = [_plan(run, shard.index) for shard in shards]
     parts, first_row = [], 0
     for shard, plan in zip(shards, plans, strict=True):
@@ -62,7 +63,7 @@ def review(run: Run) -> dict[str, Any]:
         "deletes": usage.deletes,
         "price": price,
         "seconds": round(seconds(run, first_row)),
-        "warnings": warnings_of(run, plans),
+        "warnings": warnings_of(run, plans, course.ttl.fault),
     }
     if run.options.redrive:
         with Reader(run.target.address) as reader:

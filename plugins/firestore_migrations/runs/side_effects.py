@@ -11,9 +11,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from firestore_migrations.errors import DataWouldExpire
-from firestore_migrations.firestore import filters, wire
+from firestore_migrations.firestore import wire
 from firestore_migrations.firestore.size import MOST_BYTES
+from firestore_migrations.runs.expiry import Expiry, stamped_by_server
 from firestore_migrations.runs.plan import Plan, Row
 from firestore_migrations.runs.run import Run
 
@@ -33,17 +33,13 @@ class SideEffects:
     """Looks at the rows of one shard's plan.
 
     Args:
-        run: whose target says what to look for.
-        now: the instant that a document expires before, in microseconds.
+        expiry: what the time-to-live policies of the target would do.
+        now: the instant of the run, in microseconds since 1970.
     """
 
-    def __init__(self, run: Run, now: int) -> None:
-        self._version = run.version
+    def __init__(self, expiry: Expiry, now: int) -> None:
+        self._expiry = expiry
         self._now = now
-        self._expiring: dict[str, list[str]] = defaultdict(list)
-        for name in run.target.policy.ttl_fields:
-            collection, _, field = name.partition(".")
-            self._expiring[collection].append(field)
         self._found: Counter[str] = Counter()
         self._paths: dict[str, list[str]] = defaultdict(list)
         self._seen = 0
@@ -58,12 +54,10 @@ class SideEffects:
         size = len(row.before or b"") + len(row.write)
         if size > _MANY_INDEX_ENTRIES:
             self._see_large(row, size)
-        ttl_fields = self._expiring.get(row.path.rsplit("/", 2)[-2]) if self._expiring else None
-        if ttl_fields or self._seen <= _LOOKED_AT:
-            write = wire.Write.FromString(row.write)
-            self._see_ttl(row, write, ttl_fields or ())
-            if self._seen <= _LOOKED_AT:
-                self._found.update(f"{STAMPED} {field}" for field in self._stamped(write))
+        for field in self._expiry.see(row):
+            self._note(f"{EXPIRING} {field}", row.path)
+        if self._seen <= _LOOKED_AT:
+            self._found.update(f"{STAMPED} {field}" for field in self._stamped(wire.Write.FromString(row.write)))
 
     def found(self) -> dict[str, Any]:
         """What was found, plain data: how many documents by kind, the first paths, and how many rows were sampled."""
@@ -84,25 +78,6 @@ class SideEffects:
         if sum(map(_entries, after.values())) > _MANY_INDEX_ENTRIES:
             self._note(INDEXED, row.path)
 
-    def _see_ttl(self, row: Row, write: Any, fields: Iterable[str]) -> None:
-        stamped = _stamped_by_server(write)
-        for field in fields:
-            value = filters.find(tuple(field.split(".")), write.update.fields)
-            if value is None and field not in stamped:
-                continue
-            self._note(f"{EXPIRING} {field}", row.path)
-            if value is None or self._is_past(value):
-                raise DataWouldExpire(
-                    f"{self._version} sets {field} of {row.path} to a time that is past, and a time-to-live policy "
-                    "deletes such documents.",
-                    f"Nothing was written. Leave {field} as it is, or set it to a later time.",
-                    path=row.path,
-                    field=field,
-                )
-
-    def _is_past(self, value: Any) -> bool:
-        return value.WhichOneof("value_type") == "timestamp_value" and wire.micros(value.timestamp_value) <= self._now
-
     def _stamped(self, write: Any) -> list[str]:
         """Top-level fields that get the time of the commit, or the instant of the run: neighbours in an index."""
         same = [
@@ -110,16 +85,17 @@ class SideEffects:
             for name, value in write.update.fields.items()
             if value.WhichOneof("value_type") == "timestamp_value" and wire.micros(value.timestamp_value) == self._now
         ]
-        return _stamped_by_server(write) + same
+        return stamped_by_server(write) + same
 
 
-def _stamped_by_server(write: Any) -> list[str]:
-    """The fields that get the time of the commit, which is past as soon as they have it."""
-    return [transform.field_path for transform in write.update_transforms if transform.set_to_server_value]
+def warnings_of(run: Run, plans: Iterable[Plan], unknown_policies: str) -> list[str]:
+    """What a person should know before applying these plans; sentences without values.
 
-
-def warnings_of(run: Run, plans: Iterable[Plan]) -> list[str]:
-    """What a person should know before applying these plans; sentences without values."""
+    Args:
+        run: whose plans.
+        plans: of its shards.
+        unknown_policies: why the Admin API did not tell the time-to-live policies; empty where it did.
+    """
     counts: Counter[str] = Counter()
     paths: dict[str, list[str]] = defaultdict(list)
     written: Counter[str] = Counter()
@@ -132,10 +108,19 @@ def warnings_of(run: Run, plans: Iterable[Plan]) -> list[str]:
         for collection, operations in plan.collections.items():
             written[collection] += sum(operations.values())
     return [
+        *_of_policies(unknown_policies),
         *_of_triggers(run, written),
         *_of_documents(counts, paths),
         *_of_stamps(run, counts, sampled, sum(written.values())),
     ]
+
+
+def _of_policies(fault: str) -> list[str]:
+    told = (
+        f"The time-to-live policies could not be read ({fault}), so only those in the connection's `ttl_fields` were "
+        "looked at: grant its identity `datastore.indexes.list` (roles/datastore.viewer has it)."
+    )
+    return [told] if fault else []
 
 
 def _of_triggers(run: Run, written: Mapping[str, int]) -> list[str]:
