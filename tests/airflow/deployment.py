@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
 from airflow.jobs.job import Job
 from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
 from airflow.models.dagrun import DagRun
+from airflow.models.hitl import HITLDetail
 from airflow.models.xcom import XComModel
 from airflow.sdk import DAG
 from airflow.sdk.definitions.dag import _run_task
 from airflow.serialization.definitions.dag import SerializedDAG
 from airflow.serialization.serialized_objects import DagSerialization
+from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState, State, TaskInstanceState
 from fastapi.testclient import TestClient
 from sqlalchemy import select
@@ -81,11 +84,29 @@ class Deployment:
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
-    def answer(self, outcome: Outcome, option: str, **fields: Any) -> Outcome:
+    def answer(self, outcome: Outcome, option: str, stop_before: str = "", **fields: Any) -> Outcome:
         """Answer it as the page does, and let the run go on."""
+        self._answer(outcome, option, fields)
+        return self.go_on(outcome.dag_id, outcome.run_id, stop_before)
+
+    def answer_at_once(self, outcome: Outcome, option: str) -> Outcome:
+        """Answer before the scheduler has seen that the task waits: it takes the task for killed, and tries it again.
+
+        What it then does to the task is done here as `SchedulerJobRunner.process_executor_events` does it.
+        """
+        self._answer(outcome, option, {})
+        with create_session() as session:
+            run = session.scalar(select(DagRun).where(DagRun.dag_id == outcome.dag_id, DagRun.run_id == outcome.run_id))
+            task = run.get_task_instance("approve", session=session)
+            task.task = _scheduled(self.dags[outcome.dag_id]).get_task("approve")
+            task.handle_failure(error="killed externally", session=session)
+            assert (task.state, task.next_method) == (TaskInstanceState.UP_FOR_RETRY, None)
+            task.end_date = datetime.now(timezone.utc) - timedelta(minutes=1)  # its delay is over
+        return self.go_on(outcome.dag_id, outcome.run_id)
+
+    def _answer(self, outcome: Outcome, option: str, fields: dict[str, Any]) -> None:
         answer = self.api.patch(_question_of(outcome), json={"chosen_options": [option], "params_input": fields})
         assert answer.status_code == 200, answer.text
-        return self.go_on(outcome.dag_id, outcome.run_id)
 
     def let_time_pass(self, outcome: Outcome) -> Outcome:
         """Let the scheduler look until it finds that a question's time is over, and the run go on."""
@@ -141,6 +162,7 @@ class Deployment:
             for task in tasks:
                 if task.state == TaskInstanceState.SCHEDULED:
                     _run_task(ti=task, task=dag.task_dict[task.task_id])
+                    _let_go_on_if_answered(task, session)
         return self._outcome(run, session)
 
     def _outcome(self, run: DagRun, session: Any) -> Outcome:
@@ -160,6 +182,15 @@ class Deployment:
             xcoms[task_id].append(value if isinstance(value, str) else json.dumps(value))
         tasks = {task_id: ", ".join(sorted(found)) for task_id, found in states.items()}
         return Outcome(run.dag_id, run.run_id, str(run.state), tasks, tries, dict(xcoms))
+
+
+def _let_go_on_if_answered(task: Any, session: Any) -> None:
+    """Airflow's API goes on with a task that comes to wait for an answer that is there; `_run_task` overwrites that."""
+    if task.state != TaskInstanceState.AWAITING_INPUT:
+        return
+    question = session.scalar(select(HITLDetail).where(HITLDetail.ti_id == task.id))
+    if question.response_received:
+        task.set_state(TaskInstanceState.SCHEDULED)
 
 
 def _question_of(outcome: Outcome) -> str:

@@ -104,6 +104,29 @@ def test_a_run_that_is_not_approved_ends_as_rejected_and_writes_nothing(
     assert told() == [f"v001 on firestore_default: {state}" for state in ("awaiting_approval", "rejected")]
 
 
+@pytest.mark.parametrize(("option", "state"), [("Approve", "verified"), ("Reject", "rejected")])
+def test_an_answer_that_airflow_loses_because_it_came_at_once_still_counts(
+    asking: Callable[..., Deployment], world: World, told: Callable[[], list[str]], option: str, state: str
+) -> None:
+    deployment = asking()
+    outcome = deployment.answer_at_once(deployment.run("v001"), option)
+    assert (outcome.tries["approve"], world.audit.runs("v001")[outcome.run_id]["state"]) == (2, state)
+    assert told() == [f"v001 on firestore_default: {state}" for state in ("awaiting_approval", state)]
+
+
+def test_an_answer_counts_once_and_a_question_that_is_asked_again_waits_for_another(
+    asking: Callable[..., Deployment], world: World
+) -> None:
+    deployment = asking(approval_max_age="1s")
+    outcome = deployment.answer(deployment.run("v001"), "Approve", stop_before="apply")
+    assert world.audit.runs("v001")[outcome.run_id]["approved_by"] == "Anonymous"
+    time.sleep(1)
+    deployment.clear(outcome, "approve")
+    outcome = deployment.go_on(outcome.dag_id, outcome.run_id)
+    assert (outcome.tasks["approve"], world.data()) == ("awaiting_input", USERS)
+    assert deployment.answer(outcome, "Approve").state == "success"
+
+
 def test_a_finished_run_that_is_cleared_after_its_approval_lapsed_writes_nothing_and_is_no_success(
     asking: Callable[..., Deployment], world: World
 ) -> None:

@@ -66,7 +66,7 @@ def test_a_run_writes_what_a_person_approved_and_the_audit_says_who_and_which_pl
     held = world.records()["_lease"]["holder"]
     before = (life.results["approve"], audited(world, life)["state"], world.state(), held)
     assert before == (
-        {"is_open": True, "digest": digest_of(life), "approved_by": None},
+        {"is_open": True, "is_new": True, "digest": digest_of(life), "approved_by": None},
         "awaiting_approval",
         "awaiting_approval",
         "",

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Answerer = Callable[[str, str], "bool | None"]
 """Shows a report to whoever types, and gives their answer to a question; None where nobody is there to be asked."""
 
+_ON_PAGE = "on_page"
+"""In the store of the task's state: the plan that the question on Airflow's page is about."""
 _FROM, _TO, _WRITES, _PRICE = "others_from", "others_to", "others_most_writes", "others_most_price"
 _in_terminal: ContextVar[Answerer | None] = ContextVar("in_terminal", default=None)
 
@@ -88,10 +90,19 @@ class FirestoreApprovalOperator(ApprovalOperator):
         if answerer is not None:
             notifications.notify_of_question(context, run, question["digest"])
             return self._ask_in_terminal(run, report, question["digest"], answerer)
-        return self._ask_on_page(context, run, report, question["digest"])
+        if question["is_new"] or context["task_state_store"].get(_ON_PAGE, default=None) != question["digest"]:
+            self._put_on_page(context, run, report, question["digest"])
+        raise _waiting(run, question["digest"])
 
     def execute_complete(self, context: Context, event: dict[str, Any], digest: str = "") -> Any:
         """Record the answer, or that there was none in time."""
+        try:
+            return self._record(context, event, digest)
+        except AirflowFailException:
+            context["task_state_store"].delete(_ON_PAGE)  # it will not do; cleared, the task asks for another answer
+            raise
+
+    def _record(self, context: Context, event: dict[str, Any], digest: str) -> dict[str, Any]:
         from firestore_migrations.runs.approval import NOBODY, approve, reject
         from firestore_migrations.runs.holder import age
 
@@ -118,49 +129,39 @@ class FirestoreApprovalOperator(ApprovalOperator):
                 return {name: value for name, value in done.items() if name != "is_open"}
         raise self._rejected(run, why)
 
-    def _ask_on_page(self, context: Context, run: Run, report: str, digest: str) -> Any:
-        policy = run.target.policy
-        verb = "Take back" if run.is_down else "Apply"
-        self.subject = f"{verb} {run.version} {run.migration.name} on {run.target.name}? Plan {digest[:16]}"
-        self.body = report
-        self.assigned_users = [{"id": user, "name": user} for user in policy.approvers]
-        self.response_timeout = policy.approval_timeout
-        self.params = _form(run)
-        self._refuse_stale_page(context, run, digest)
-        notifications.notify_of_question(context, run, digest)
-        try:
-            return super().execute(context)
-        except TaskAwaitingInput as waiting:
-            waiting.kwargs = {"digest": digest}  # the answer is about what was shown, whatever the plan is then
-            raise
-
-    def _refuse_stale_page(self, context: Context, run: Run, digest: str) -> None:
-        """End the run where its page shows the question of an earlier plan: nobody approves what they do not see.
+    def _put_on_page(self, context: Context, run: Run, report: str, digest: str) -> None:
+        """Put the question on Airflow's page, in place of any answer to an earlier one.
 
         Airflow keeps what a task asked first, also when the task is cleared and asks something else (apache/airflow
-        pull request 73235 changes that). It answers with what the page shows.
+        pull request 73235 changes that), and answers with what the page shows. Where that is the question of an earlier
+        plan the run ends: nobody approves what they do not see.
         """
         from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
+        from airflow.sdk.execution_time.context import NEVER_EXPIRE
         from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 
         from firestore_migrations.runs.approval import NOBODY, reject
 
+        verb = "Take back" if run.is_down else "Apply"
+        subject = f"{verb} {run.version} {run.migration.name} on {run.target.name}? Plan {digest[:16]}"
+        self.params = _form(run)
         shown: Any = SUPERVISOR_COMMS.send(
             CreateHITLDetailPayload(
                 ti_id=context["ti"].id,
                 options=self.options,
-                subject=self.subject,
-                body=self.body,
+                subject=subject,
+                body=report,
                 params=self.serialized_params,
-                assigned_users=self.assigned_users,
+                assigned_users=[{"id": user, "name": user} for user in run.target.policy.approvers],
             )
         )
-        if shown.subject == self.subject:
-            return
-        why = f"Airflow's page cannot show plan {digest[:16]}: it keeps the question about the plan that this replaced"
-        with self._failing():
-            reject(run, NOBODY, why)
-        raise self._rejected(run, why)
+        if shown.subject != subject:
+            why = f"Airflow's page cannot show plan {digest[:16]}: it keeps the question about an earlier plan"
+            with self._failing():
+                reject(run, NOBODY, why)
+            raise self._rejected(run, why)
+        context["task_state_store"].set(_ON_PAGE, digest, retention=NEVER_EXPIRE)
+        notifications.notify_of_question(context, run, digest)
 
     def _ask_in_terminal(self, run: Run, report: str, digest: str, answerer: Answerer) -> dict[str, Any]:
         from firestore_migrations.runs.approval import NOBODY, approve, reject
@@ -187,6 +188,17 @@ class FirestoreApprovalOperator(ApprovalOperator):
 
     def _failing(self) -> AbstractContextManager[None]:
         return failing(self.log, "approve", self.version)
+
+
+def _waiting(run: Run, digest: str) -> TaskAwaitingInput:
+    """What the task raises to wait for the answer; it is about what was shown, whatever the plan is then.
+
+    Airflow loses an answer that comes before its scheduler has seen that the task waits: it takes the task for killed,
+    and tries it again. The answer is on the page then, and Airflow finds it where the task just waits again; to put the
+    question there again would remove it.
+    """
+    timeout = run.target.policy.approval_timeout
+    return TaskAwaitingInput(method_name="execute_complete", timeout=timeout, kwargs={"digest": digest})
 
 
 def _form(run: Run) -> ParamsDict:

@@ -42,7 +42,8 @@ def ask(run: Run) -> dict[str, Any]:
     Where a question is open, the run awaits approval and has given the target back.
 
     Returns:
-        is_open, digest, approved_by, and approved_under where an allowance covers the plan.
+        is_open, digest, approved_by, and approved_under where an allowance covers the plan; of an open question is_new
+        too: whether it was not open before.
 
     Raises:
         Refused: the run has no reviewed plan, or has ended.
@@ -69,9 +70,12 @@ def ask(run: Run) -> dict[str, Any]:
             except Conflict:
                 continue
             break
-        if state is not None:
-            Lease(ledger, run.holder, run.path).release()
-        return {**_answer({**seen.run.data, **changes}), "is_open": state is not None}
+        answer = _answer({**seen.run.data, **changes})
+        if state is None:
+            return answer
+        Lease(ledger, run.holder, run.path).release()
+        was_open = seen.run.data["state"] == status.AWAITING_APPROVAL and not seen.run.data.get("approved_digest")
+        return {**answer, "is_open": True, "is_new": not was_open}
 
 
 def approve(run: Run, digest: str, user: str, others: Allowance | None = None) -> dict[str, Any]:
