@@ -43,7 +43,7 @@ def run_child(
         ConfigurationError: the DAG is paused, or Airflow does not know it.
     """
     task: Any = context["ti"]
-    last = _unfinished(task, dag_id, name) or f"{name}__{task.try_number}"
+    last = _unfinished(task, dag_id, name) or _run_id(name, task.try_number)
     begins(last)
     if not task.get_dr_count(dag_id, run_ids=[last]):
         _refuse_paused(task, dag_id)
@@ -59,10 +59,20 @@ def run_child(
     return last
 
 
+def has_begun(context: Context, dag_id: str, name: str) -> bool:
+    """Whether this try of the task has triggered its run already, before it left the worker for a while."""
+    task: Any = context["ti"]
+    return bool(task.get_dr_count(dag_id, run_ids=[_run_id(name, task.try_number)]))
+
+
+def _run_id(name: str, try_number: int) -> str:
+    return f"{name}__{try_number}"
+
+
 def _unfinished(task: Any, dag_id: str, name: str) -> str:
     """The run of an earlier try that is still going on; empty for none."""
     for number in range(1, task.try_number):
-        run_id = f"{name}__{number}"
+        run_id = _run_id(name, number)
         if task.get_dr_count(dag_id, run_ids=[run_id]) and task.get_dagrun_state(dag_id, run_id) not in _ENDED:
             return run_id
     return ""

@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from firestore_migrations import configuration
 from firestore_migrations.authoring.discovery import discover
-from firestore_migrations.operators.child_run import run_child
+from firestore_migrations.operators.child_run import has_begun, run_child
 from firestore_migrations.operators.failing import failing
 
 if TYPE_CHECKING:
@@ -70,10 +70,11 @@ class FirestoreUpgradeOperator(BaseOperator):
         to, mode = context["params"]["to"], context["params"]["mode"]
         if to and int(self.version[1:]) > int(to[1:]):
             raise AirflowSkipException(f"{self.version} is beyond {to}.")
-        if is_done(target, self.version):
-            raise AirflowSkipException(f"{self.version} is done on {target.name}.")
         dag_run = context["dag_run"]
+        name = f"upgrade__{dag_run.run_id}_{self.version}"
+        if not has_begun(context, self.child_dag_id, name) and is_done(target, self.version):
+            raise AirflowSkipException(f"{self.version} is done on {target.name}.")
         asked = {name: value for name, value in (dag_run.conf or {}).items() if name not in _OWN}
         conf = {**asked, "target": self.target, "mode": mode, "direction": "up"}
-        run_id = run_child(context, self.child_dag_id, f"upgrade__{dag_run.run_id}_{self.version}", conf)
+        run_id = run_child(context, self.child_dag_id, name, conf)
         return refuse_bad_end(target, self.version, run_id, mode)
