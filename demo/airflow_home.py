@@ -35,7 +35,7 @@ class AirflowHome:
 
     Args:
         folder: where.
-        targets: which connections are for what, as options of the section `[firestore_migrations]`.
+        settings: Airflow's, by section, besides those that it has by itself and instead of them.
 
     Attributes:
         folder: the folder; made where it is missing, private to its owner.
@@ -43,9 +43,9 @@ class AirflowHome:
         log: what Airflow says.
     """
 
-    def __init__(self, folder: Path, targets: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Mapping[str, object]] | None = None) -> None:
         self.folder = folder.resolve()
-        self._targets = targets or {}
+        self._settings = settings or {}
         self.storage = self.folder / "storage"
         self.log = self.folder / "airflow.log"
         self.emulator_log = self.folder / "emulator.log"
@@ -108,9 +108,10 @@ class AirflowHome:
             "firestore_migrations": {
                 "migrations_folder": PROJECT / "migrations",
                 "storage": f"file://{self.storage}",
-                **self._targets,
             },
         }
+        for section, options in self._settings.items():
+            settings[section] = {**settings.get(section, {}), **options}
         file = ConfigParser(interpolation=None)
         file.read_dict(
             {

@@ -52,7 +52,8 @@ def main() -> int:
     parser.add_argument("--home", type=Path, default=HOMES / "up", help="AIRFLOW_HOME (default: %(default)s)")
     options = parser.parse_args()
     screen = Screen(sys.stdout)
-    home = AirflowHome(options.home, {"targets": ",".join(_DATABASES), "rehearsal_target": "recoup_rehearsal"})
+    targets = {"targets": ",".join(_DATABASES), "rehearsal_target": "recoup_rehearsal"}
+    home = AirflowHome(options.home, {"firestore_migrations": targets})
     for number in _SIGNALS:  # a shell's background job is born ignoring SIGINT
         signal.signal(number, _stop_once)
     try:
