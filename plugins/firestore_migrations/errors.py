@@ -24,6 +24,7 @@
     │   ├── RunPaused                  somebody paused the run; only `resume` lets it go on
     │   ├── RunCancelled               somebody cancelled the run; it writes nothing more
     │   ├── NotApproved                the target asks for approval, and nobody approved this plan
+    │   ├── QuestionOpen               another window of the version is asked about; its answer may be for this one too
     │   └── IllegalTransition          the run's state does not allow this
     ├── PlanError                      the dry run found what must not be applied
     │   ├── NotIdempotent              a second pass would change a document again
@@ -152,6 +153,10 @@ class RunCancelled(Refused):
 
 class NotApproved(Refused):
     """The target asks for approval, and nobody has approved this plan, or too long ago."""
+
+
+class QuestionOpen(Refused):
+    """Another window of the version awaits approval, whose answer may be for this one too: look again later."""
 
 
 class IllegalTransition(Refused):

@@ -17,6 +17,7 @@ from firestore_migrations.errors import (
     IllegalTransition,
     NotApproved,
     OutOfOrder,
+    QuestionOpen,
     RunCancelled,
 )
 from firestore_migrations.runs import control
@@ -24,8 +25,9 @@ from firestore_migrations.runs.allowance import Allowance
 from firestore_migrations.runs.amend import RunName
 from firestore_migrations.runs.approval import NOBODY, approve, reject
 from firestore_migrations.runs.ledger import Ledger
+from firestore_migrations.runs.phases import perform
 from firestore_migrations.runs.policy import Policy
-from firestore_migrations.runs.windows import Window
+from firestore_migrations.runs.windows import Window, coverage
 from tests.runs.world import Life, World
 
 ASKS = Policy(approval=True)
@@ -218,6 +220,7 @@ def test_a_file_that_was_edited_meanwhile_is_not_what_was_approved(world: World)
     with pytest.raises(ChecksumChanged, match="was edited after the plan"):
         approve(life.run, digest_of(life), "ada")
     assert audited(world, life)["approved_by"] is None
+    assert audited(world, life)["error"].startswith("the answer of ada was refused: v001_greet.py was edited")
 
 
 def test_the_gates_are_passed_again_after_people_slept_over_it(world: World) -> None:
@@ -274,6 +277,109 @@ def test_windows_are_approved_together_up_to_what_was_allowed(world: World) -> N
     world.delete("users/4-1")
     later = asked(world, edited, window=day(4))
     assert later.results["approve"]["is_open"]
+
+
+def by_day(world: World, *days: int) -> None:
+    """Two documents of each day, at noon."""
+    noons = {at: datetime(2026, 3, at, 12, tzinfo=timezone.utc) for at in days}
+    world.write({f"users/{at}-{number}": {"at": noon} for at, noon in noons.items() for number in range(2)})
+
+
+def test_what_comes_late_into_an_allowed_window_takes_its_share_too_or_is_not_written(world: World) -> None:
+    by_day(world, 1, 2, 3)
+    first = asked(world, greet_by_day, window=day(1))
+    approve(first.run, digest_of(first), "ada", Allowance(Window.of("2026-03-01/2026-04-01"), 5, 1.0))
+    first.go_on()
+
+    second = asked(world, greet_by_day, window=day(2)).perform("apply")
+    world.write({"users/late": {"at": datetime(2026, 3, 2, 13, tzinfo=timezone.utc)}})
+    second.go_on()
+    third = asked(world, greet_by_day, window=day(3)).perform("apply")
+    late = {f"users/later{number}": {"at": datetime(2026, 3, 3, 13, tzinfo=timezone.utc)} for number in range(3)}
+    world.write(late)
+    with pytest.raises(NotApproved, match=r"3 more documents .* --set window=2026-03-03T00:00:00\+00:00/"):
+        third.perform("verify")
+
+    (allowance,) = [data for path, data in world.records().items() if path.startswith("v001/approvals/")]
+    assert allowance["used_writes"] == 5
+    greeted = {path.removeprefix("users/") for path, data in world.data().items() if "greeting" in data}
+    assert greeted == {"1-0", "1-1", "2-0", "2-1", "late", "3-0", "3-1"}
+
+
+def test_what_comes_into_a_verified_run_is_asked_about_however_young_its_approval_is(world: World) -> None:
+    world.write(DATA)
+    life = asked(world)
+    approve(life.run, digest_of(life), "ada")
+    life.go_on()
+    world.write({"users/eve": {"n": 1}})
+    with pytest.raises(NotApproved, match=r"came to here after run run-1 was verified; .* ada was for what it planned"):
+        life.perform("preflight", "verify")
+    assert world.data()["users/eve"] == {"n": 1}
+
+
+def test_the_windows_of_a_backfill_are_asked_about_one_after_the_other(world: World) -> None:
+    by_day(world, 1, 2, 3)
+    lives = [world.begin(greet_by_day, window=day(number)) for number in (1, 2, 3)]
+    for life in lives:
+        life.run = replace(life.run, target=replace(life.run.target, policy=ASKS), waits=True)
+    lives[0].perform("preflight", "approve")
+    for life in lives[1:]:
+        life.perform("preflight", "review")
+        with pytest.raises(QuestionOpen, match="run-1 of v001 awaits approval") as waits:
+            perform(life.run, "approve")
+        assert (waits.value.facts["free_in"], world.records()["_lease"]["holder"]) == (30, "")
+        assert audited(world, life)["state"] == "planned"
+
+    approve(lives[0].run, digest_of(lives[0]), "ada")
+    assert lives[1].perform("approve").results["approve"]["is_open"]
+    approve(lives[1].run, digest_of(lives[1]), "bob", Allowance(Window.of("2026-03-01/2026-04-01"), 9, 1.0))
+    lives[2].perform("approve")
+    assert lives[2].results["approve"]["approved_by"] == "bob"
+    for life in lives:
+        life.perform("apply", "finish")
+    assert [audited(world, life)["state"] for life in lives] == ["verified"] * 3
+
+
+def test_nobody_waits_for_a_question_whose_time_is_over(world: World) -> None:
+    by_day(world, 1, 2)
+    asked(world, greet_by_day, window=day(1))  # and Airflow went away for good
+    second = world.begin(greet_by_day, window=day(2))
+    brief = replace(ASKS, approval_timeout=timedelta(0))
+    second.run = replace(second.run, target=replace(second.run.target, policy=brief), waits=True)
+    assert second.perform("preflight", "approve").results["approve"]["is_open"]
+
+
+def test_a_rejected_window_is_missing_and_done_again_it_asks_again(world: World) -> None:
+    by_day(world, 1, 2)
+    first = asked(world, greet_by_day, window=day(1))
+    approve(first.run, digest_of(first), "ada")
+    first.go_on()
+    second = asked(world, greet_by_day, window=day(2))
+    reject(second.run, "ada", "rejected by ada")
+    second.perform("finish")
+    windows = coverage(world.audit.versions()["v001"]["windows"])
+    assert windows.missing == (Window.of(day(2)),)
+
+    second.perform("preflight", "approve")  # as `airflow backfill create --reprocess-behavior failed` does
+    assert (second.results["approve"]["is_new"], audited(world, second)["rejected_by"]) == (True, None)
+    approve(second.run, digest_of(second), "bob")
+    second.go_on()
+    assert (audited(world, second)["state"], coverage(world.audit.versions()["v001"]["windows"]).missing) == (
+        "verified",
+        (),
+    )
+
+
+@pytest.mark.parametrize("lapse", [{"approval_max_age": timedelta(0)}, {"approvers": ("bob",)}])
+def test_an_allowance_holds_only_as_long_as_the_target_lets_it_and_whoever_gave_it_approve(
+    world: World, lapse: dict[str, Any]
+) -> None:
+    by_day(world, 1, 2)
+    first = asked(world, greet_by_day, window=day(1))
+    approve(first.run, digest_of(first), "ada", Allowance(Window.of("2026-03-01/2026-04-01"), 9, 1.0))
+    first.go_on()
+    second = asked(world, greet_by_day, replace(ASKS, **lapse), window=day(2))
+    assert second.results["approve"]["is_open"]
 
 
 def test_two_runs_cannot_take_the_same_allowance(world: World) -> None:

@@ -36,7 +36,7 @@ MAY_FOLLOW = {
     "pending": "planned failed",
     "planned": "awaiting_approval applying rolling_back failed",
     "awaiting_approval": "planned applying rolling_back rejected failed",
-    "rejected": "",
+    "rejected": "pending",
     "applying": "paused applied failed",
     "paused": "applying rolling_back failed",
     "applied": "verified failed",

@@ -183,7 +183,7 @@ class FirestoreApprovalOperator(ApprovalOperator):
     def _rejected(self, run: Run, why: str) -> AirflowFailException:
         return AirflowFailException(
             f"{run.version} is not applied to {run.target.name}: {why}. Nothing was written. "
-            f"To ask again, trigger a new run: `firestore-migrations run {run.version}`, or on Airflow's page."
+            f"To ask again, trigger a new run: `{run.again}`, or on Airflow's page."
         )
 
     def _failing(self) -> AbstractContextManager[None]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from firestore_migrations.errors import ConfigurationError
 from firestore_migrations.firestore.scope import AUDIT_COLLECTION
-from firestore_migrations.runs.ledger import Entry, Ledger
+from firestore_migrations.runs.ledger import Conflict, Entry, Ledger
 from firestore_migrations.runs.run import Run
 from firestore_migrations.runs.windows import Window
 
@@ -83,11 +83,33 @@ def given(  # noqa: PLR0913 -- what an allowance consists of
     )
 
 
+def take_more(run: Run, ledger: Ledger, name: str, writes: int, price: float) -> bool:
+    """Take a share for what a run writes besides its plan; False, and nothing is taken, where it does not suffice.
+
+    Args:
+        run: that was approved under the allowance.
+        ledger: of its target.
+        name: the allowance's id.
+        writes: documents.
+        price: US dollars.
+    """
+    path = f"{_collection(run)}/{name}"
+    while True:
+        (entry,), _ = ledger.get(path)
+        if entry is None or not _has_left(entry, writes, price):
+            return False
+        try:
+            ledger.commit_once([_taking(ledger, path, entry, writes, price)])
+        except Conflict:
+            continue
+        return True
+
+
 def fitting(run: Run, ledger: Ledger, now: datetime) -> Fitting | None:
     """The allowance that covers the run's reviewed plan, the oldest first; None where none does.
 
-    The window lies within it, the file is the one that was approved, the plan has no failures and no conflicts, and
-    what is left suffices.
+    The window lies within it, the file is the one that was approved, who gave it may still approve, the plan has no
+    failures and no conflicts, and what is left suffices.
     """
     if run.window is None:
         return None
@@ -96,25 +118,34 @@ def fitting(run: Run, ledger: Ledger, now: datetime) -> Fitting | None:
         return None
     for name, entry in sorted(ledger.entries(_collection(run)), key=lambda found: found[1].data["given_at"]):
         if _covers(entry, run, run.window, review, now):
-            used = {
-                "used_writes": entry.data["used_writes"] + review["rows"],
-                "used_price": entry.data["used_price"] + review["price"],
-            }
-            taking = ledger.change(f"{_collection(run)}/{name}", used, entry)
+            taking = _taking(ledger, f"{_collection(run)}/{name}", entry, review["rows"], review["price"])
             return Fitting(name, entry.data["user"], entry.data["given_at"], taking)
     return None
 
 
-def _covers(entry: Entry, run: Run, window: Window, review: dict[str, Any], now: datetime) -> bool:
+def _taking(ledger: Ledger, path: str, entry: Entry, writes: int, price: float) -> bytes:
+    used = {"used_writes": entry.data["used_writes"] + writes, "used_price": entry.data["used_price"] + price}
+    return ledger.change(path, used, entry)
+
+
+def _has_left(entry: Entry, writes: int, price: float) -> bool:
     data = entry.data
+    return bool(
+        data["used_writes"] + writes <= data["most_writes"]
+        and data["used_price"] + price <= data["most_price"] + _CENT_OF_A_CENT
+    )
+
+
+def _covers(entry: Entry, run: Run, window: Window, review: dict[str, Any], now: datetime) -> bool:
+    data, policy = entry.data, run.target.policy
     return bool(
         data["checksum"] == run.migration.checksum
         and data["target"] == run.target.name
         and data["direction"] == run.options.direction
         and Window.recorded(data).contains(window)
-        and now < data["expires_at"]
-        and data["used_writes"] + review["rows"] <= data["most_writes"]
-        and data["used_price"] + review["price"] <= data["most_price"] + _CENT_OF_A_CENT
+        and now < min(data["expires_at"], data["given_at"] + policy.approval_max_age)
+        and (not policy.approvers or data["user"] in policy.approvers)
+        and _has_left(entry, review["rows"], review["price"])
     )
 
 

@@ -11,23 +11,25 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from firestore_migrations.errors import ChecksumChanged, IllegalTransition, NotApproved
+from firestore_migrations.errors import ChecksumChanged, IllegalTransition, NotApproved, QuestionOpen
 from firestore_migrations.firestore.connection import Writer
 from firestore_migrations.runs import allowance, status
 from firestore_migrations.runs.allowance import Allowance
 from firestore_migrations.runs.amend import Event, RunName, Seen, amendment, look
 from firestore_migrations.runs.audit import Audit
-from firestore_migrations.runs.committed import Part
+from firestore_migrations.runs.committed import Part, plan_of
 from firestore_migrations.runs.gates import check_gates
 from firestore_migrations.runs.holder import age
 from firestore_migrations.runs.lease import Lease
 from firestore_migrations.runs.ledger import Conflict, Ledger
 from firestore_migrations.runs.options import APPLY
+from firestore_migrations.runs.price import Usage
 from firestore_migrations.runs.run import Run, instant
 
 NOBODY = "nobody"
 _NONE: dict[str, Any] = {"approved_by": None, "approved_digest": None, "approved_at": None, "approved_under": None}
 _BEGUN = status.WRITING | {status.APPLIED, status.VERIFIED, status.ROLLED_BACK}
+_LOOK_SECONDS = 30
 _MOST_CHARACTERS = 20_000  # of a report that is shown with a question
 
 
@@ -46,6 +48,7 @@ def ask(run: Run) -> dict[str, Any]:
         too: whether it was not open before.
 
     Raises:
+        QuestionOpen: the run is one of a backfill, and another window is asked about; the target was given back.
         Refused: the run has no reviewed plan, or has ended.
     """
     if not is_needed(run):
@@ -59,6 +62,7 @@ def ask(run: Run) -> dict[str, Any]:
             state, event, changes, writes = None, _question(run, seen), _NONE, []
             found = allowance.fitting(run, ledger, instant(seen.at))
             if found is None:
+                _refuse_while_another_is_asked(run, ledger, seen)
                 state = status.AWAITING_APPROVAL
             else:
                 changes = _approved(found.user, seen, found.given_at, found.id)
@@ -100,7 +104,12 @@ def approve(run: Run, digest: str, user: str, others: Allowance | None = None) -
             data = seen.run.data
             if data.get("approved_digest") == digest == data["plan_digest"] and data["approved_by"] == user:
                 return _answer(data)
-            _refuse_to_approve(run, seen, digest)
+            try:
+                _refuse_to_approve(run, seen, digest)
+            except (ChecksumChanged, NotApproved) as refusal:
+                why = f"the answer of {user} was refused: {refusal}"
+                Audit(ledger).record(run, "approve", why, error=why)
+                raise
             changes = _approved(user, seen, instant(seen.at))
             event = Event("approve", f"approved by {user}: plan {digest[:16]}", user)
             writes, proof = amendment(ledger, seen, event, changes=changes)
@@ -147,7 +156,8 @@ def refuse_unapproved(run: Run, ledger: Ledger, part: Part) -> None:
         run: that begins to write.
         ledger: of its target.
         part: what it is about to write. Nobody has seen the residue that `verify` finds, so it goes with the reviewed
-            plan only as long as the approval would hold after that was written.
+            plan only until the run was verified, as long as the approval would hold after that was written, and where
+            other windows were approved in advance, within what is left of that.
 
     Raises:
         NotApproved: nobody approved this plan, or it was too long ago.
@@ -166,6 +176,7 @@ def refuse_unapproved(run: Run, ledger: Ledger, part: Part) -> None:
         )
     if part.is_residue:
         _refuse_late_residue(run, seen, audit)
+        _refuse_residue_beyond_allowance(run, seen, ledger, part)
     elif not _has_begun(run, seen, audit):
         check_gates(run, audit)
 
@@ -218,10 +229,51 @@ def _refuse_late_residue(run: Run, seen: Seen, audit: Audit) -> None:
         raise NotApproved(
             f"Documents of {run.version} came to {run.target.name} after its plan was written {age(since)} ago; "
             f"the approval of {data['approved_by']} holds for {age(held)} after that.",
-            "Nothing was written. Trigger a new run: it plans these documents, and asks.",
+            f"Nothing was written. Trigger a new run: it plans these documents, and asks: `{run.again}`.",
             run=run.id,
             digest=data["plan_digest"],
         )
+    if data["state"] == status.VERIFIED:
+        raise NotApproved(
+            f"Documents of {run.version} came to {run.target.name} after run {run.id} was verified; the approval of "
+            f"{data['approved_by']} was for what it planned.",
+            f"Nothing was written. Trigger a new run: it plans these documents, and asks: `{run.again}`.",
+            run=run.id,
+            digest=data["plan_digest"],
+        )
+
+
+def _refuse_residue_beyond_allowance(run: Run, seen: Seen, ledger: Ledger, part: Part) -> None:
+    under = seen.run.data.get("approved_under")
+    if not under:
+        return
+    plan = plan_of(run.folder, part)
+    price = run.prices.of(Usage(writes=plan.rows + plan.batches))
+    if not allowance.take_more(run, ledger, under, plan.rows, price):
+        raise NotApproved(
+            f"{plan.rows} more documents of {run.version} came to {run.target.name} during run {run.id}, and what "
+            f"{seen.run.data['approved_by']} approved for other windows does not suffice for them.",
+            f"They were not written, the plan was. Trigger a new run: it plans them, and asks: `{run.again}`.",
+            run=run.id,
+            approval=under,
+        )
+
+
+def _refuse_while_another_is_asked(run: Run, ledger: Ledger, seen: Seen) -> None:
+    """Let the windows of a backfill be asked about one after the other: one answer may be for those behind it too."""
+    if run.window is None or not run.waits or seen.run.data["state"] == status.AWAITING_APPROVAL:
+        return
+    for name, entry in ledger.entries(f"{seen.name.version_path}/runs", state=status.AWAITING_APPROVAL):
+        since = instant(seen.at) - instant(entry.update_time)
+        is_asked = entry.data.get("window") and not entry.data.get("approved_digest")
+        if name != run.id and is_asked and since < run.target.policy.approval_timeout:
+            Lease(ledger, run.holder, run.path).release()
+            raise QuestionOpen(
+                f"Run {name} of {run.version} awaits approval; the answer may be for the window {run.window} too.",
+                "It is looked at again in a while.",
+                free_in=_LOOK_SECONDS,
+                run=name,
+            )
 
 
 def _has_begun(run: Run, seen: Seen, audit: Audit) -> bool:

@@ -107,13 +107,9 @@ def refuse_taken_back(run: Run, runs: Mapping[str, Mapping[str, Any]]) -> None:
     if undone:
         raise Refused(
             f"Run {run.id} of {run.version} was taken back by {undone[0]}; it writes nothing more.",
-            f"Trigger a new run: `firestore-migrations run {run.version}{_set_window(run)}`.",
+            f"Trigger a new run: `{run.again}`.",
             run=undone[0],
         )
-
-
-def _set_window(run: Run) -> str:
-    return "" if run.window is None else f" --set window={run.window}"
 
 
 def _refuse_sealed(run: Run, runs: Mapping[str, Mapping[str, Any]]) -> None:

@@ -52,11 +52,15 @@ class Ledger:
         found, at = self._reader.get(paths)
         return [self._entry(found[path]) for path in paths], at
 
-    def entries(self, collection: str) -> Iterator[tuple[str, Entry]]:
-        """The id and entry of each document of a collection, in the order of ids."""
+    def entries(self, collection: str, **equal: str) -> Iterator[tuple[str, Entry]]:
+        """The id and entry of each document of a collection, in the order of ids; of those with this field's value."""
         parent, _, name = collection.rpartition("/")
         full_parent = f"{self._reader.address.name}/documents" + (f"/{parent}" if parent else "")
         query = collection_query(name)
+        for field, value in equal.items():
+            query.where.field_filter.field.field_path = field
+            query.where.field_filter.op = wire.StructuredQuery.FieldFilter.EQUAL
+            query.where.field_filter.value.CopyFrom(values.encode(value, field))
         _, now = self._reader.get([f"{collection}/-"])
         for stored in run_query(self._reader, full_parent, query, now):
             entry = self._entry(stored)

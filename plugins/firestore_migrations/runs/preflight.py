@@ -27,6 +27,8 @@ from firestore_migrations.runs.run import Run, instant, microseconds
 from firestore_migrations.runs.seal import seal_the_unfinished
 from firestore_migrations.runs.standing import standing
 
+_BEFORE_WRITING = frozenset({status.PENDING, status.PLANNED, status.FAILED, status.REJECTED})
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -72,7 +74,7 @@ class Course:
 def preflight(run: Run) -> list[dict[str, Any]]:
     """Pass the gates, take the lease, fix read time and shards. Safe to run again: what was fixed stays.
 
-    A run that ended as failed before it wrote anything begins anew where it is cleared.
+    A run that ended as failed or rejected before it wrote anything begins anew where it is cleared.
 
     Returns:
         The shards, as plain data.
@@ -105,12 +107,15 @@ def preflight(run: Run) -> list[dict[str, Any]]:
             audit.record(run, "preflight", redrive.described(run, audit, redrive.failed_before(run, audit)))
         if run.is_down:
             _record_what_is_taken_back(run, audit, course.undoes)
-        if (audit.run(run) or {}).get("read_time") is None:
-            message = "passed the gates"
-            audit.record(run, "preflight", message, read_time=instant(course.read_time), error=None, **run.asked)
+        known = audit.run(run) or {}
+        facts: dict[str, Any] = {"read_time": instant(course.read_time), "error": None, **run.asked}
+        if known.get("read_time") is None:
+            audit.record(run, "preflight", "passed the gates", **facts)
         elif begins_anew:
-            message = "begins anew, for it has written nothing"
-            audit.record(run, "preflight", message, read_time=instant(course.read_time), error=None, **run.asked)
+            is_rejected = known["state"] == status.REJECTED
+            facts |= {"rejected_by": None} if is_rejected else {}
+            state = status.PENDING if is_rejected else None
+            audit.record(run, "preflight", "begins anew, for it has written nothing", state, **facts)
     return [asdict(shard) for shard in course.shards]
 
 
@@ -128,14 +133,14 @@ def _begins_anew(run: Run, audit: Audit) -> bool:
     if not run.is_down:
         refuse_taken_back(run, audit.runs(run.version))
     changed = [name for name, value in run.asked.items() if data[name] != value]
-    is_open = data["state"] in (status.PENDING, status.PLANNED, status.FAILED) and not audit.has_batches(run)
+    is_open = data["state"] in _BEFORE_WRITING and not audit.has_batches(run)
     if changed and not is_open:
         raise Refused(
             f"Run {run.id} of {run.version} is {data['state']}; its {' and '.join(changed)} cannot change any more.",
             "Trigger a new run with the parameters that you want, or this one again with those that it had.",
             run=run.id,
         )
-    return is_open and (bool(changed) or data["state"] == status.FAILED)
+    return is_open and (bool(changed) or data["state"] in (status.FAILED, status.REJECTED))
 
 
 def _give_back(run: Run, audit: Audit, lease: Lease, error: FirestoreMigrationsError) -> None:

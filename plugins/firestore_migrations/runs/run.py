@@ -128,6 +128,12 @@ class Run:
             "window": None if self.window is None else self.window.fields,
         }
 
+    @property
+    def again(self) -> str:
+        """The command that makes a new run of the same documents."""
+        window = "" if self.window is None else f" --set window={self.window}"
+        return f"firestore-migrations run {self.version}{window}"
+
     def of(self, run_id: str) -> Folder:
         """The folder of another run of the same version against the same target."""
         return self.target.folder / self.version / run_id

@@ -52,7 +52,9 @@ TRANSITIONS: dict[str, dict[str, str]] = {
         REJECTED: "it was not approved",
         FAILED: "it was cancelled, or its DAG run ended",
     },
-    REJECTED: {},
+    REJECTED: {
+        PENDING: "its `preflight` was cleared: it has written nothing, begins anew, and asks anew",
+    },
     APPLYING: {
         PAUSED: "somebody paused it",
         APPLIED: "`verify` found every batch committed",
@@ -102,7 +104,7 @@ def check_transition(run: str, before: str, after: str) -> None:
     if before != after and after not in TRANSITIONS[before]:
         raise IllegalTransition(
             f"Run {run} is {before}; it cannot become {after}.",
-            "Look at its history with `firestore-migrations history VERSION`, and trigger a new run.",
+            "Trigger a new run, or clear this one from its task `preflight` on if it has written nothing.",
             run=run,
             before=before,
             after=after,

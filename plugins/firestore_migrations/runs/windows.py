@@ -20,7 +20,7 @@ MOST = 4000
 """The most windows that one version keeps: its document of the audit, which lists them, stays far below 1 MiB."""
 
 INSTANT = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})?)?"
-_LISTED = status.WRITING | {status.APPLIED, status.VERIFIED, status.FAILED}
+_LISTED = status.WRITING | {status.APPLIED, status.VERIFIED, status.FAILED, status.REJECTED}
 _INSTANT = re.compile(INSTANT)
 _LIKE = "Write it like 2026-01-01/2026-02-01 or 2026-01-01T06:30:00+02:00/2026-01-01T07:00:00.250+02:00."
 

@@ -2,12 +2,14 @@
 
 from airflow.sdk import DAG, Asset, task
 
-with DAG("follow_users", schedule=[Asset("firestore://live/production/users")], is_paused_upon_creation=False):
+USERS = Asset("firestore://live/production/users")
+
+with DAG("follow_users", schedule=[USERS], is_paused_upon_creation=False):
 
     @task
     def take_note(triggering_asset_events=None) -> dict:
         """Give back what came with the event."""
-        ((event,),) = triggering_asset_events.values()
+        (event,) = triggering_asset_events[USERS]
         return event.extra
 
     take_note()
