@@ -181,3 +181,13 @@ def test_a_verb_that_finds_no_run_says_where_to_look(terminal: Terminal, here: W
     typed = terminal.type(verb, "v009")
     assert (typed.code, "There is no version 'v009'" in typed.err) == (2, True)
     assert here.records() == {}
+
+
+def test_a_run_is_named_where_a_version_has_several(terminal: Terminal, here: World) -> None:
+    early = terminal.type("run", "v001", "--set", "budget=0", "--output", "json").json["run"]
+    assert terminal.type("run", "v001", "--set", "budget=0").code == 1
+    resumed = terminal.type("resume", "v001", "--run", early, "--budget", "1", "--output", "json")
+    assert (resumed.code, resumed.json["run"]) == (0, early)
+    assert here.audit.runs("v001")[early]["budget"] == 1
+    assert terminal.type("resume", "--run", early).code == 2
+    assert "There is no run nothing of v001" in terminal.type("cancel", "v001", "--run", "nothing").err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timezone
 
 import pytest
 
@@ -23,6 +24,11 @@ def mark(document: Document, db: Database) -> None:
     document["m"] = 1
 
 
+@each_document("c", window="at")
+def mark_by_day(document: Document, db: Database) -> None:
+    document["m"] = 1
+
+
 def planned(world: World, budget: float) -> Life:
     """A run over ten documents in five batches: fifteen dollars."""
     world.write({f"c/{i}": {} for i in range(10)})
@@ -34,7 +40,7 @@ def planned(world: World, budget: float) -> Life:
 def test_a_plan_above_the_budget_is_refused_and_goes_on_with_more_money(world: World) -> None:
     life = planned(world, 14.5)
     before = world.read()
-    with pytest.raises(OverBudget, match=r"would cost 15\.0000 USD.*resume v001 --budget"):
+    with pytest.raises(OverBudget, match=r"would cost 15 USD.*resume v001 --budget"):
         life.go_on()
     assert (world.audit.runs("v001")["it"]["state"], world.read()) == ("failed", before)
 
@@ -60,6 +66,29 @@ def test_a_run_stops_before_the_batch_that_exceeds_the_budget_and_goes_on_where_
     assert [event["message"] for event in world.audit.events("v001", "it") if event["task"] == "resume"] == [
         "resumed by ada with a budget of 20 USD"
     ]
+
+
+def test_what_verify_reads_counts_too_also_where_it_stops_for_it(world: World) -> None:
+    """Five documents are read before, and by verify; then forty more, which the money does not suffice to write."""
+    world.write({f"c/{i}": {} for i in range(5)})
+    life = world.begin(mark, run_id="it", budget=30)
+    life.run = replace(life.run, prices=Prices(reads=100_000, writes=0, deletes=0))
+    life.perform("preflight", "apply")
+    world.write({f"c/new{i}": {} for i in range(40)})
+    with pytest.raises(OverBudget, match="bring its cost to 50 USD, more than the budget of 30 USD"):
+        life.go_on()
+    assert world.audit.runs("v001")["it"]["reads"] == 50
+
+    resume(Ledger(world.writer), RunName("v001", "it"), "ada", budget=1000)
+    life.go_on()
+    run = world.audit.runs("v001")["it"]
+    assert (run["state"], run["counts"]["updated"], run["reads"]) == ("verified", 45, 50 + 45 + 45)
+
+
+def test_a_window_that_stopped_for_its_budget_is_named_in_the_command_that_goes_on(world: World) -> None:
+    world.write({"c/d": {"at": datetime(2026, 3, 1, 12, tzinfo=timezone.utc)}})
+    with pytest.raises(OverBudget, match="resume v001 --run it --budget USD"):
+        world.run(mark_by_day, run_id="it", window="2026-03-01/2026-03-02", budget=0)
 
 
 @pytest.mark.parametrize("budget", ["much", "-1", "nan", "inf", None])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
 import pytest
 
 from firestore_migrations import Database, Document, each_document
@@ -37,3 +40,41 @@ def test_a_run_costs_what_its_plan_says(world: World, step: Step, shards: int) -
         "verified",
         {name: run["estimate"][name] for name in USED},
     )
+
+
+@each_document("c", where=[("n", ">", 15)])
+def mark_some(document: Document, db: Database) -> None:
+    document["m"] = 1
+
+
+@each_document("users/{uid}/c")
+def mark_below_users(document: Document, db: Database) -> None:
+    document["m"] = 1
+
+
+@each_document("c", window="at")
+def mark_by_day(document: Document, db: Database) -> None:
+    document["m"] = 1
+
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize(
+    ("step", "options", "reads"),
+    [
+        (mark, {"rollout_percent": 10}, 2 * 20),
+        (mark_some, {}, 2 * 20),  # the reader applies the filter
+        (mark_below_users, {}, 2 * (20 + 3)),  # a collection group, of which the reader takes those below users
+        (mark_by_day, {"window": "2026-03-01/2026-03-02"}, 2 * 4 + 4 + 2),  # twice, what was written, and two counts
+    ],
+    ids=["rollout", "filter", "wildcard", "window"],
+)
+def test_documents_that_are_read_and_left_out_are_counted_as_well(
+    world: World, step: Step, options: dict[str, Any], reads: int
+) -> None:
+    world.write({f"c/{i}": {"n": i, "at": NOON + timedelta(days=i // 4)} for i in range(20)})
+    world.write({f"users/ada/c/{i}": {"n": i} for i in range(3)})
+    world.run(step, run_id="it", **options)
+    run = world.audit.runs("v001")["it"]
+    assert (run["counts"]["updated"] < 20, run["reads"], run["estimate"]["reads"]) == (True, reads, reads)

@@ -88,8 +88,9 @@ def test_a_plan_that_lets_documents_expire_is_refused_and_names_field_and_docume
     world: World, step: Step, field: str
 ) -> None:
     world.write({"users/ada/sessions/s": {"n": 1}})
-    with pytest.raises(DataWouldExpire, match=f"sets {field} of users/ada/sessions/s to a time that is past"):
-        planned(world, step, ttl_fields=(f"sessions.{field}",))
+    for collection in ("sessions", "users/{uid}/sessions"):
+        with pytest.raises(DataWouldExpire, match=f"sets {field} of users/ada/sessions/s to a time that is past"):
+            planned(world, step, ttl_fields=(f"{collection}.{field}",))
     assert world.data() == {"users/ada/sessions/s": {"n": 1}}
 
 
@@ -143,6 +144,23 @@ def test_a_document_that_would_expire_only_after_it_changed_during_the_run_is_no
     with pytest.raises(DataWouldExpire, match="sets expireAt of sessions/s"):
         life.go_on()
     assert world.data()["sessions/s"].get("expireAt") in (None, later)
+
+
+def test_a_rollback_leaves_alone_what_would_expire_and_takes_the_rest_back(world: World) -> None:
+    past, soon = datetime(2020, 1, 1, tzinfo=timezone.utc), datetime(2099, 1, 1, tzinfo=timezone.utc)
+    world.write({"users/ada/sessions/old": {"expireAt": past}, "users/ada/sessions/young": {"expireAt": soon}})
+    world.run(keep)
+    life = world.begin(keep, direction="down")
+    life.run = replace(life.run, target=replace(life.run.target, policy=Policy(ttl_fields=("sessions.expireAt",))))
+    life.perform("preflight", "finish")
+    assert {path[-5:]: data["expireAt"].year for path, data in world.data().items()} == {"s/old": 2100, "young": 2099}
+    run = world.audit.runs("v001")[life.run.id]
+    assert (run["state"], run["counts"]["conflicts"], run["counts"]["updated"]) == ("rolled_back", 1, 1)
+    (failure,) = world.audit.failures(life.run)
+    assert (failure.path, failure.error) == (
+        "users/ada/sessions/old",
+        "conflict: a time-to-live policy would delete it, by expireAt; left alone",
+    )
 
 
 def test_the_report_and_the_audit_warn_of_policies_and_of_functions_that_are_triggered(world: World) -> None:

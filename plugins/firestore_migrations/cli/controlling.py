@@ -14,6 +14,7 @@ from firestore_migrations.clearing import Cleared, let_go_on
 from firestore_migrations.cli import place
 from firestore_migrations.cli.performing import Answer
 from firestore_migrations.cli.states import painted, when
+from firestore_migrations.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -91,6 +92,7 @@ def _ledger(arguments: Namespace) -> Iterator[tuple[Target, Ledger]]:
 
 def _told(arguments: Namespace, verb: Callable[..., Controlled], wanted: frozenset[str]) -> Controlled:
     """Tell the run that is meant."""
+    from firestore_migrations.runs.amend import RunName
     from firestore_migrations.runs.audit import Audit
     from firestore_migrations.runs.meant import find_run
 
@@ -98,7 +100,13 @@ def _told(arguments: Namespace, verb: Callable[..., Controlled], wanted: frozens
         version = None
         if arguments.version is not None:
             version = place.version_of(arguments.version, place.known_versions(Audit(ledger)))
-        return verb(ledger, find_run(ledger, wanted, version), getpass.getuser())
+        if arguments.run is None:
+            name = find_run(ledger, wanted, version)
+        elif version is None:
+            raise ConfigurationError("--run names a run of a version.", "Name the version before it.")
+        else:
+            name = RunName(version, arguments.run)
+        return verb(ledger, name, getpass.getuser())
 
 
 def _how_it_goes_on(done: Controlled, cleared: Cleared) -> str:

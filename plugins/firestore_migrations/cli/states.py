@@ -11,6 +11,7 @@ from firestore_migrations.authoring.discovery import discover
 from firestore_migrations.cli import place
 from firestore_migrations.cli.performing import DONE, PENDING, Answer, error_of
 from firestore_migrations.runs.options import APPLY
+from firestore_migrations.runs.price import in_dollars
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -189,7 +190,7 @@ def _price(run: dict[str, Any]) -> str:
     """What a run cost, and how far its plan was off."""
     foreseen = (run.get("estimate") or {}).get("price")
     off = f" ({run['price'] / foreseen - 1:+.0%})" if foreseen and run["finished_at"] and run["mode"] == APPLY else ""
-    return f"{run['price']:.4f} USD{off}"
+    return f"{in_dollars(run['price'])}{off}"
 
 
 def _lease(held: Holder) -> str:

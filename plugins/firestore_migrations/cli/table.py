@@ -45,6 +45,7 @@ _VERSION = _option("version", metavar="VERSION", help="v001, 1, or the file's na
 _WHICH = _option(
     "version", metavar="VERSION", nargs="?", help="whose run is meant (default: the one at work, or the paused one)"
 )
+_RUN = _option("--run", metavar="RUN", help="id of the run that is meant, where the version has several")
 _BUDGET = _option("--budget", metavar="USD", help="what the run may cost from now on; one that failed goes on too")
 _YES = _option("--yes", action="store_true", help="also where the run is at work")
 _TARGET = _option(
@@ -134,13 +135,13 @@ COMMANDS = (
         f"{_HERE}.verifying.verify",
         (_VERSION, *_ON_TARGET),
     ),
-    Command("pause", "let a run stop between two batches", f"{_HERE}.controlling.pause", (_WHICH, *_ON_TARGET)),
-    Command("resume", "let a paused run go on", f"{_HERE}.controlling.resume", (_WHICH, _BUDGET, *_ON_TARGET)),
+    Command("pause", "let a run stop between two batches", f"{_HERE}.controlling.pause", (_WHICH, _RUN, *_ON_TARGET)),
+    Command("resume", "let a paused run go on", f"{_HERE}.controlling.resume", (_WHICH, _RUN, _BUDGET, *_ON_TARGET)),
     Command(
         "cancel",
         "end a run for good; what it has written stays",
         f"{_HERE}.controlling.cancel",
-        (_WHICH, *_ON_TARGET),
+        (_WHICH, _RUN, *_ON_TARGET),
     ),
     Command(
         "unlock",

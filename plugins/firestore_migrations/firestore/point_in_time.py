@@ -40,9 +40,7 @@ class PointInTime:
 
     def scan(self, scope: Scope, keys: scan.KeyRange = scan.ALL) -> Iterator[wire.Stored]:
         """Every document of a scope in a range of names, in the order of names."""
-        for stored in scan.scan(self.reader, scope, self.read_time, keys):
-            self.reads += 1
-            yield stored
+        return scan.scan(self.reader, scope, self.read_time, keys, read=self._count_one)
 
     def query(self, parent: str, query: Any) -> Iterator[wire.Stored]:
         """The answer of any other query, in its own order, held whole.
@@ -101,6 +99,9 @@ class PointInTime:
             for document in page.documents:
                 self.reads += 1
                 yield self.reader.path(document.name)
+
+    def _count_one(self) -> None:
+        self.reads += 1
 
     def _pages(self, method: str, request: Any, answer: Any) -> Iterator[Any]:
         request.read_time.CopyFrom(wire.timestamp(self.read_time))

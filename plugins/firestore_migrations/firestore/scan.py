@@ -54,6 +54,7 @@ def scan(  # noqa: PLR0913 -- the clock is passed in
     *,
     names_only: bool = False,
     sleep: Callable[[float], None] = time.sleep,
+    read: Callable[[], object] = lambda: None,
 ) -> Iterator[wire.Stored]:
     """Yield every document of the scope in the range, as it was at the read time, in the order of names.
 
@@ -66,6 +67,7 @@ def scan(  # noqa: PLR0913 -- the clock is passed in
         keys: the range of names.
         names_only: read no fields; a document then costs little, and its times are still there.
         sleep: waits for some seconds before a stream that broke is asked for again.
+        read: called for each document that the server sends, and bills: also for those that are not of the scope.
 
     Raises:
         Unavailable: the server cut the stream a dozen times in a row without sending anything.
@@ -79,6 +81,7 @@ def scan(  # noqa: PLR0913 -- the clock is passed in
     parent = f"{reader.address.name}/documents" + (f"/{scope.parent}" if scope.parent else "")
     narrow = scope.group or scope.has_wildcard
     for stored in run_query(reader, parent, query, read_time, keys, sleep, window=_window_of(scope)):
+        read()
         if narrow and not scope.contains(stored.path):
             continue
         if local:

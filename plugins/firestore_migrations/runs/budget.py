@@ -12,11 +12,15 @@ from typing import Any
 
 from firestore_migrations.errors import ConfigurationError, OverBudget
 from firestore_migrations.runs.ledger import Ledger
+from firestore_migrations.runs.outside import reads_of_counting
 from firestore_migrations.runs.plan import find_plan
 from firestore_migrations.runs.preflight import find_course
-from firestore_migrations.runs.price import Usage
+from firestore_migrations.runs.price import Usage, in_dollars
 from firestore_migrations.runs.run import Run
 from firestore_migrations.runs.snapshot import find_snapshot
+
+VERIFIED = "verify.json"
+"""In the run's folder: what the looks of verify have found and cost."""
 
 
 def budget_of(run: Run, data: Mapping[str, Any] | None) -> float | None:
@@ -46,14 +50,19 @@ def checked(budget: Any) -> float:
 
 
 def reads_before_writing(run: Run) -> int:
-    """The documents that backup and dry run have read, as they were counted."""
+    """The documents that backup and dry run have read, as they were counted, and the counts of a window's review."""
     course = find_course(run)
     reads = 0
     for shard in () if course is None else course.shards:
         snapshot = find_snapshot(run.folder / "snapshot" / f"{shard.index:04d}")
         plan = find_plan(run.folder / "plan" / f"{shard.index:04d}")
-        reads += (0 if snapshot is None else snapshot.documents) + (0 if plan is None else plan.reads)
-    return reads
+        reads += (0 if snapshot is None else snapshot.reads) + (0 if plan is None else plan.reads)
+    return reads + reads_of_counting(run)
+
+
+def reads_of_verifying(run: Run) -> int:
+    """The documents that verify has read, in all its looks."""
+    return int(run.folder.read_json(VERIFIED)["reads"]) if run.folder.has(VERIFIED) else 0
 
 
 class Budget:
@@ -69,7 +78,7 @@ class Budget:
         self._run = run
         self._ledger = ledger
         self._most = budget_of(run, data)
-        self._reads = 0 if self._most is None else reads_before_writing(run)
+        self._reads = 0 if self._most is None else reads_before_writing(run) + reads_of_verifying(run)
 
     def refuse_to_spend(self, writes: int) -> None:
         """Refuse a batch of so many writes that the budget has no money for. Costs four small queries, or nothing.
@@ -83,9 +92,9 @@ class Budget:
         if price > self._most:
             run = self._run
             raise OverBudget(
-                f"The next batch of {run.version} would bring its cost to {price:.4f} USD, more than the budget of "
-                f"{self._most:g} USD.",
-                f"What is written stays. Go on with `firestore-migrations resume {run.version} --budget "
+                f"The next batch of {run.version} would bring its cost to {in_dollars(price)}, more than the budget of "
+                f"{in_dollars(self._most)}.",
+                f"What is written stays. Go on with `firestore-migrations resume {run.meant} --budget "
                 f"{_generous(price)}`, or take it back with `firestore-migrations rollback {run.version}`.",
                 price=price,
             )

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from firestore_migrations.authoring.drafts import Base
-from firestore_migrations.errors import ConfigurationError
+from firestore_migrations.errors import ConfigurationError, DataWouldExpire
 from firestore_migrations.firestore.codec import Codec
 from firestore_migrations.firestore.connection import Reader
 from firestore_migrations.firestore.point_in_time import PointInTime
 from firestore_migrations.runs import rollback
 from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.expiry import Expiry
-from firestore_migrations.runs.failure import Failure
+from firestore_migrations.runs.failure import CONFLICT, Failure
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.plan import Plan, PlanWriter, find_plan
 from firestore_migrations.runs.planner import Planned, Planner
@@ -62,7 +62,14 @@ def _plan(run: Run, chunks: Iterator[tuple[Planned, int]], base: Base, writer: P
     effects = SideEffects(Expiry(run.version, course.ttl.known, course.now), course.now)
     for chunk, documents in chunks:
         for row in chunk.rows:
-            effects.see(row)
+            try:
+                effects.see(row)
+            except DataWouldExpire as refusal:
+                if not run.is_down:
+                    raise
+                error = f"{CONFLICT}: a time-to-live policy would delete it, by {refusal.facts['field']}; left alone"
+                failures.append(Failure(row.path, row.step, error, row.row))
+                continue
             writer.add(row)
         failures += chunk.failures
         unchanged += chunk.unchanged

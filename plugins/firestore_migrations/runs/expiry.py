@@ -46,7 +46,7 @@ NO_POLICIES = TtlPolicies()
 
 def policies_of(target: Target) -> TtlPolicies:
     """Find the policies of a target. One request, and none to an emulator; writes nothing."""
-    named = {TtlPolicy(name.partition(".")[0], name.partition(".")[2]) for name in target.policy.ttl_fields}
+    named = {_named(name) for name in target.policy.ttl_fields}
     if not target.address.has_admin:
         return TtlPolicies(tuple(sorted(named)))
     try:
@@ -56,6 +56,12 @@ def policies_of(target: Target) -> TtlPolicies:
         return TtlPolicies(tuple(sorted(named)), str(error.facts.get("code", type(error).__name__)))
     told_of = {policy[:2] for policy in told}
     return TtlPolicies(tuple(sorted(told | {policy for policy in named if policy[:2] not in told_of})))
+
+
+def _named(name: str) -> TtlPolicy:
+    """The policy of `sessions.expireAt`, also where its collection is named as scopes are: `users/{uid}/sessions`."""
+    collection, _, field = name.partition(".")
+    return TtlPolicy(collection.rsplit("/", 1)[-1], field)
 
 
 class Expiry:

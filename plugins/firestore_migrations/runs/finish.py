@@ -11,11 +11,10 @@ from firestore_migrations.firestore.connection import Writer
 from firestore_migrations.runs import status
 from firestore_migrations.runs.audit import NO_COUNTS, UNCHANGED, Audit
 from firestore_migrations.runs.batch_record import BatchRecord
-from firestore_migrations.runs.budget import reads_before_writing
+from firestore_migrations.runs.budget import reads_before_writing, reads_of_verifying
 from firestore_migrations.runs.lease import Lease
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.options import DRY_RUN
-from firestore_migrations.runs.outside import reads_of_counting
 from firestore_migrations.runs.plan import find_plan
 from firestore_migrations.runs.preflight import find_course
 from firestore_migrations.runs.price import Usage
@@ -113,10 +112,7 @@ def _counts(run: Run, audit: Audit, records: list[BatchRecord]) -> dict[str, int
 
 def _usage(run: Run, counts: dict[str, int], records: list[BatchRecord]) -> Usage:
     """Reads as they were counted, writes and deletes as they were committed."""
-    folder = run.folder
-    reads = reads_before_writing(run) + sum(record.reads for record in records)
-    reads += folder.read_json("verify.json")["reads"] if folder.has("verify.json") else 0
-    reads += reads_of_counting(run)
+    reads = reads_before_writing(run) + sum(record.reads for record in records) + reads_of_verifying(run)
     if not records:
         return Usage(reads=reads)
     writes = counts["created"] + counts["updated"] + len(records) + sum(record.pins for record in records)

@@ -34,3 +34,8 @@ class Usage:
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(self.reads + other.reads, self.writes + other.writes, self.deletes + other.deletes)
+
+
+def in_dollars(price: float) -> str:
+    """A price to read, as exact as it is kept."""
+    return f"{price:.6f}".rstrip("0").rstrip(".") + " USD"

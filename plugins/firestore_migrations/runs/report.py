@@ -8,6 +8,7 @@ from firestore_migrations.runs.committed import Part
 from firestore_migrations.runs.failure import Failure
 from firestore_migrations.runs.outside import described
 from firestore_migrations.runs.plan import Plan
+from firestore_migrations.runs.price import in_dollars
 from firestore_migrations.runs.run import Run
 from firestore_migrations.runs.sample import Sample, samples
 
@@ -59,7 +60,7 @@ def _window(run: Run, result: dict[str, Any]) -> list[str]:
 def _price(result: dict[str, Any]) -> str:
     return (
         f"About {result['reads']} reads, {result['writes']} writes and {result['deletes']} deletes: "
-        f"**{result['price']:.4f} USD**, and about {result['seconds']} s of writing."
+        f"**{in_dollars(result['price'])}**, and about {result['seconds']} s of writing."
     )
 
 

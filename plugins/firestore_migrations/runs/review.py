@@ -15,11 +15,11 @@ from firestore_migrations.runs.budget import budget_of
 from firestore_migrations.runs.committed import Part, joined_digest
 from firestore_migrations.runs.failure import CONFLICT, Failure
 from firestore_migrations.runs.ledger import Ledger
-from firestore_migrations.runs.outside import count_outside
+from firestore_migrations.runs.outside import count_outside, reads_of_counting
 from firestore_migrations.runs.overlap import refuse_overlap
 from firestore_migrations.runs.plan import Plan, find_plan
 from firestore_migrations.runs.preflight import course_of
-from firestore_migrations.runs.price import Usage
+from firestore_migrations.runs.price import Usage, in_dollars
 from firestore_migrations.runs.report import report
 from firestore_migrations.runs.run import Run
 from firestore_migrations.runs.side_effects import warnings_of
@@ -51,6 +51,7 @@ def review(run: Run) -> dict[str, Any]:
     digest = joined_digest(plan.digest for plan in plans)
     counts = counts_of(plans)
     failures = [Failure(*failure) for plan in plans for failure in plan.failures]
+    outside = count_outside(run)
     usage = estimate(run, plans)
     price = run.prices.of(usage)
     result = {
@@ -70,7 +71,7 @@ def review(run: Run) -> dict[str, Any]:
             audit = Audit(Ledger(reader))
             result["remark"] = redrive.described(run, audit, redrive.failed_before(run, audit))
     if run.window is not None:
-        result["without_window_field"] = count_outside(run)
+        result["without_window_field"] = outside
     run.folder.write_json("review.json", {**result, "parts": parts, "digests": [plan.digest for plan in plans]})
     run.folder.write("report.md", report(run, result, plans, parts, failures).encode())
     with Writer(run.target.address) as writer:
@@ -109,17 +110,20 @@ def counts_of(plans: list[Plan]) -> dict[str, int]:
 def estimate(run: Run, plans: list[Plan]) -> Usage:
     """What the whole run will use: counted for backup and plan, foreseen for apply and verify."""
     operations = counts_of(plans)
-    scanned = sum(snapshot.documents for i in range(len(plans)) if (snapshot := find_snapshot(_snapshot(run, i))))
+    snapshots = [snapshot for i in range(len(plans)) if (snapshot := find_snapshot(_snapshot(run, i)))]
+    scanned = sum(snapshot.documents for snapshot in snapshots)
+    scan_reads = sum(snapshot.reads for snapshot in snapshots)
     batches = sum(plan.batches for plan in plans)
     planning_reads = sum(plan.reads for plan in plans)
     remaining = max(0, scanned - operations["deleted"])  # verify scans these, and calls the steps with them once more
     again = planning_reads * remaining // scanned if scanned else planning_reads
-    verify_reads = operations["scanned"] if run.is_down else remaining + again
+    rescan = max(0, scan_reads - operations["deleted"])
+    verify_reads = operations["scanned"] if run.is_down else rescan + again
     asked_by_name = plans if run.window is not None else [plan for plan in plans if plan.writes_others]
     if not run.is_down:  # what the scan does not show again: it is no document of the scope, or left the window
         verify_reads += sum(plan.rows for plan in asked_by_name)
     return Usage(
-        reads=scanned + planning_reads + verify_reads,
+        reads=scan_reads + planning_reads + verify_reads + reads_of_counting(run),
         writes=operations["created"] + operations["updated"] + batches + sum(plan.pins for plan in plans),
         deletes=operations["deleted"],
     )
@@ -151,8 +155,8 @@ def _refuse_what_must_not_be_applied(
 def _refuse_the_price(run: Run, price: float, most: float | None) -> None:
     if most is not None and price > most:
         raise OverBudget(
-            f"{run.version} would cost {price:.4f} USD, more than the budget of {most:g} USD.",
-            f"Nothing was written. Go on with `firestore-migrations resume {run.version} --budget USD`, "
+            f"{run.version} would cost {in_dollars(price)}, more than the budget of {in_dollars(most)}.",
+            f"Nothing was written. Go on with `firestore-migrations resume {run.meant} --budget USD`, "
             "or narrow the scope.",
             price=price,
         )

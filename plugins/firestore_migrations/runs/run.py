@@ -134,6 +134,11 @@ class Run:
         window = "" if self.window is None else f" --set window={self.window}"
         return f"firestore-migrations run {self.version}{window}"
 
+    @property
+    def meant(self) -> str:
+        """How `pause`, `resume` and `cancel` are told that it is meant: of windows there are several runs at once."""
+        return self.version if self.window is None else f"{self.version} --run {self.id}"
+
     def of(self, run_id: str) -> Folder:
         """The folder of another run of the same version against the same target."""
         return self.target.folder / self.version / run_id

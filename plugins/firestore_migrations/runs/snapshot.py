@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -37,6 +37,7 @@ class Snapshot:
         digest: SHA-256 over paths and update times, which pin the contents.
         segments: the files, in the order of names.
         read_time: of the documents, in microseconds since 1970; 0 where it is not known.
+        reads: documents that were read for it: also those that a filter or a rollout left out.
     """
 
     documents: int
@@ -44,6 +45,7 @@ class Snapshot:
     digest: str
     segments: tuple[Segment, ...]
     read_time: int = 0
+    reads: int = 0
 
     @classmethod
     def of(cls, data: dict[str, Any]) -> Snapshot:
@@ -51,10 +53,18 @@ class Snapshot:
         return cls(**{**data, "segments": tuple(Segment(*segment) for segment in data["segments"])})
 
 
-def take_snapshot(folder: Folder, documents: Iterable[Stored], read_time: int = 0) -> Snapshot:
+def take_snapshot(
+    folder: Folder, documents: Iterable[Stored], read_time: int = 0, reads: Callable[[], int] | None = None
+) -> Snapshot:
     """Write documents as they come, and beside them, last, what was written.
 
     Safe to run again: without that last file there is no snapshot, and the files are overwritten.
+
+    Args:
+        folder: where.
+        documents: which.
+        read_time: of them, in microseconds since 1970.
+        reads: asked in the end how many documents were read for it; by default, these.
     """
     writer = SegmentWriter(folder, _SCHEMA)
     digest = hashlib.sha256()
@@ -65,7 +75,8 @@ def take_snapshot(folder: Folder, documents: Iterable[Stored], read_time: int = 
         size += sum(len(stored.raw) for stored in rows)
         for stored in rows:
             digest.update(b"%s\0%d\0" % (stored.path.encode(), stored.update_time))
-    snapshot = Snapshot(count, size, digest.hexdigest(), tuple(writer.close()), read_time)
+    segments = tuple(writer.close())
+    snapshot = Snapshot(count, size, digest.hexdigest(), segments, read_time, count if reads is None else reads())
     folder.write_json("snapshot.json", asdict(snapshot))
     return snapshot
 

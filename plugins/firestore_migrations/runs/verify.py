@@ -16,6 +16,7 @@ from firestore_migrations.firestore.connection import Reader, Writer
 from firestore_migrations.runs import redrive, status
 from firestore_migrations.runs.apply import Applier
 from firestore_migrations.runs.audit import NO_COUNTS, Audit
+from firestore_migrations.runs.budget import VERIFIED, reads_of_verifying
 from firestore_migrations.runs.control import refuse_to_write
 from firestore_migrations.runs.gates import refuse_what_is_overtaken
 from firestore_migrations.runs.lease import Lease
@@ -46,9 +47,10 @@ def verify(run: Run) -> dict[str, Any]:
         refuse_what_is_overtaken(run, audit)
         if run.is_down:
             finding = Look(run, audit, reader).at_what_was_restored()
+            finding.reads += reads_of_verifying(run)
+            run.folder.write_json(VERIFIED, asdict(finding))
         else:
             finding = _until_no_residue(run, audit, writer, reader)
-        run.folder.write_json("verify.json", asdict(finding))
         _refuse_failed_checks(run, finding)
         if run.options.redrive:
             redrive.settle(run, audit, redrive.failed_before(run, audit))
@@ -80,13 +82,14 @@ def look_again(run: Run) -> Finding:
 
 
 def _until_no_residue(run: Run, audit: Audit, writer: Writer, reader: Reader) -> Finding:
-    applied_residue = reads = 0
+    applied_residue, reads = 0, reads_of_verifying(run)
     for _ in range(_PASSES):
         look = Look(run, audit, reader)
         _record_applied(run, audit)
         finding = look.at_the_scope()
         reads += finding.reads
         finding.residue_applied, finding.reads = applied_residue, reads
+        run.folder.write_json(VERIFIED, asdict(finding))  # what it has read is paid for, whatever comes of it
         _settle_failures(run, audit, finding)
         if not finding.residue:
             return finding
@@ -137,7 +140,7 @@ def _refuse_failed_checks(run: Run, finding: Finding) -> None:
     first = "; ".join(f"{f.path or 'script'}: {f.step} ({f.error})" for f in finding.failed_checks[:3])
     raise VerifyFailed(
         f"{finding.checks} checks of {run.version} do not hold: {first}.",
-        f"All are in {run.folder}/verify.json. Mend the data or the check and clear `verify`, "
+        f"All are in {run.folder / VERIFIED}. Mend the data or the check and clear `verify`, "
         f"or take it back with `firestore-migrations rollback {run.version}`.",
         failed=finding.checks,
     )
