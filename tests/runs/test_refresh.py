@@ -16,6 +16,7 @@ from google.longrunning import operations_pb2
 from google.protobuf import any_pb2, timestamp_pb2
 from google.rpc import status_pb2
 
+from firestore_migrations import Database, Document, each_document
 from firestore_migrations.emulator import Emulator
 from firestore_migrations.errors import ConfigurationError, LeaseHeld, Refused
 from firestore_migrations.firestore import wire
@@ -25,6 +26,7 @@ from firestore_migrations.runs.fingerprint import take_fingerprint
 from firestore_migrations.runs.policy import Policy
 from firestore_migrations.runs.refresh import clone, refresh
 from tests.runs.rehearsing import Stage
+from tests.runs.world import World
 
 _SERVICE = "google.firestore.admin.v1.FirestoreAdmin"
 
@@ -73,9 +75,15 @@ def test_the_audit_of_the_copy_says_where_the_source_stands_and_knows_no_run(sta
     assert records["_lease"]["holder"] == ""
 
 
-def test_a_run_at_work_on_the_rehearsal_database_is_not_pulled_from_under(stage: Stage) -> None:
-    from firestore_migrations import Database, Document, each_document
+def test_the_versions_are_taken_over_as_they_were_when_the_data_was_read(stage: Stage) -> None:
+    stage.source.write({"users/ada": {"n": 1}, "_migrations/v001": _version("pending")})
+    copied = copy_documents(stage.source.writer, stage.copy.writer)
+    stage.source.write({"users/ada": {"n": 2}, "_migrations/v001": _version("verified")})
+    states = [stage.source.audit.versions(at)["v001"]["state"] for at in (copied.read_time, None)]
+    assert (stage.copy.data(), states) == ({"users/ada": {"n": 1}}, ["pending", "verified"])
 
+
+def test_a_run_at_work_on_the_rehearsal_database_is_not_pulled_from_under(stage: Stage) -> None:
     @each_document("users")
     def up(user: Document, db: Database) -> None:
         user["a"] = 1
@@ -111,6 +119,55 @@ def test_what_is_no_rehearsal_database_of_the_source_is_never_overwritten(
     assert stage.copy.data() == {"users/mine": {"n": 1}}
 
 
+def test_a_database_that_production_ran_on_is_never_overwritten(stage: Stage) -> None:
+    @each_document("users")
+    def up(user: Document, db: Database) -> None:
+        user["a"] = 1
+
+    stage.copy.write({"users/mine": {"n": 1}})
+    life = stage.copy.begin(up)
+    life.run = replace(life.run, target=replace(life.run.target, environment="production"))
+    life.perform("preflight", "finish")
+    before = stage.copy.records(), stage.copy.data()
+    with pytest.raises(Refused, match="may hold data of its own: runs against a production database are in its audit"):
+        refresh(stage.production, stage.target, "rehearsal/night-1")
+    assert (stage.copy.records(), stage.copy.data()) == before
+
+
+def test_one_of_googles_databases_is_overwritten_only_if_a_refresh_has_made_it(stage: Stage) -> None:
+    stage.source.write({"users/ada": {"n": 1}})
+    stage.copy.write({"users/mine": {"n": 1}})
+    server = AdminServer()
+    policy = replace(stage.target.policy, refresh="copy")
+    target = replace(stage.target, address=replace(stage.target.address, admin_host=server.host), policy=policy)
+    with pytest.raises(Refused, match="databases/rehearsal, where rehearsal leads to, may hold data of its own"):
+        refresh(stage.production, target, "rehearsal/night-1")
+    assert stage.copy.data() == {"users/mine": {"n": 1}}
+    stage.copy.delete("users/mine")
+    for night in ("night-1", "night-2"):
+        refresh(stage.production, target, f"rehearsal/{night}")
+    assert stage.copy.data() == {"users/ada": {"n": 1}}
+
+    another = replace(target, address=replace(target.address, database="another"))
+    stage.copy.writer.get(["x/y"])
+    elsewhere = World(str(target.address.emulator_host), target.address.project, stage.copy.storage, "another")
+    elsewhere.write({"users/mine": {"n": 1}})
+    with pytest.raises(Refused, match="databases/another"):
+        refresh(stage.production, another, "rehearsal/night-3")
+    server.stop()
+    assert (elsewhere.data(), server.asked) == ({"users/mine": {"n": 1}}, [])
+    elsewhere.close()
+
+
+def test_the_id_of_a_deleted_database_is_waited_for() -> None:
+    server = AdminServer(exists=False)
+    server.not_yet = 2
+    source, copy = (Address("p", name, admin_host=server.host) for name in ("production", "rehearsal"))
+    clone(source, copy, seconds=0)
+    server.stop()
+    assert [type(request).__name__ for request in server.asked] == ["CloneDatabaseRequest"]
+
+
 class AdminServer:
     """Google's Admin API by its own request types: it notes what it is asked for, and every operation ends well."""
 
@@ -118,6 +175,7 @@ class AdminServer:
         self.asked: list[Any] = []
         self.exists = exists
         self.error = error
+        self.not_yet = 0  # how often the id of the new database is not available
         self._server = grpc.server(ThreadPoolExecutor(2))
         kinds = {
             "GetDatabase": (firestore_admin.GetDatabaseRequest.pb(), self._get),
@@ -147,7 +205,10 @@ class AdminServer:
             context.abort(grpc.StatusCode.NOT_FOUND, "no such database")
         return databases.Database.pb()(name=request.name, earliest_version_time=timestamp_pb2.Timestamp(seconds=60))
 
-    def _start(self, request: Any, _context: Any) -> Any:
+    def _start(self, request: Any, context: Any) -> Any:
+        if self.not_yet:
+            self.not_yet -= 1
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "Database ID 'rehearsal' is not available. Please retry.")
         self.asked.append(request)
         return operations_pb2.Operation(name=f"operations/{len(self.asked)}")
 

@@ -12,9 +12,10 @@ import pytest
 from firestore_migrations import Database, Document, each_document
 from firestore_migrations.authoring.migration import Migration
 from firestore_migrations.emulator import Emulator
-from firestore_migrations.errors import ConfigurationError, FirestoreMigrationsError, NotRehearsed
+from firestore_migrations.errors import ConfigurationError, FirestoreMigrationsError, NotRehearsed, Refused
 from firestore_migrations.runs.options import Options
-from firestore_migrations.runs.rehearsal import newest, refuse_unrehearsed
+from firestore_migrations.runs.rehearsal import find, newest, refuse_unrehearsed
+from firestore_migrations.runs.rehearse import Rehearsing
 from tests.runs.rehearsing import Stage
 
 USERS = {f"users/{name}": {"name": name} for name in ("ada", "bob", "cyd")}
@@ -184,3 +185,35 @@ def test_a_version_that_there_is_not_is_refused(stage: Stage) -> None:
         rehearsing.refresh([adding(stage, 1)], ["v009"])
     with pytest.raises(ConfigurationError, match="was not refreshed"):
         rehearsing.report()
+
+
+def test_a_report_that_is_cleared_makes_no_rehearsal_younger_and_changes_no_verdict_of_an_earlier_copy(
+    stage: Stage,
+) -> None:
+    first = stage.rehearse(adding(stage, 1))["v001"]
+    early = Rehearsing("night-1", stage.production, stage.target, stage.results)
+    (again,) = early.report()
+    assert (again.verdict, again.finished_at) == ("passed", first.finished_at)
+    stage.rehearse(adding(stage, 1), rehearsal_id="night-2")
+    for step in (early.report, early.compare):
+        with pytest.raises(Refused, match="was made anew by the rehearsal night-2; what night-1 did on it is gone"):
+            step()
+    assert find(stage.results, "1" * 64, "night-1") == first
+
+
+def test_the_first_fingerprint_is_never_taken_of_data_that_a_version_has_changed(stage: Stage) -> None:
+    stage.rehearse(adding(stage, 1))
+    rehearsing = Rehearsing("night-1", stage.production, stage.target, stage.results)
+    with pytest.raises(Refused, match="v001 has run on rehearsal already"):
+        rehearsing.before()
+    assert rehearsing.reason_to_skip("v001", "up") == ""  # it was taken back since
+
+
+def test_what_was_rehearsed_on_an_emulator_opens_no_real_database(stage: Stage) -> None:
+    stage.rehearse(adding(stage, 1))
+    life = stage.source.begin(adding(stage, 1))
+    real = replace(stage.production, address=replace(stage.production.address, emulator_host=None))
+    run = replace(life.run, target=stage.production, rehearsals=stage.results)
+    assert refuse_unrehearsed(run) is not None
+    with pytest.raises(NotRehearsed, match="was of an emulator's data"):
+        refuse_unrehearsed(replace(run, target=real))

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from datetime import timedelta
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from firestore_migrations.errors import ConfigurationError
-from firestore_migrations.runs.options import Options
+from firestore_migrations.runs.options import MAY_BE_EMPTY, Options
 from firestore_migrations.runs.policy import Policy
 
 PRODUCTION = "production"
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d+)?)\s*(s|m|h|d)")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_NEVER = ("", "never", "none", "false")
+_NEVER = ("never", "none", "false")
 _BUCKET = re.compile(r"gs://[a-z0-9][a-z0-9._-]+(/\S*)?")
 _DAY, _WEEK = timedelta(days=1), timedelta(days=7)
+Length = TypeVar("Length", timedelta, "timedelta | None")
 _OF_ONE_RUN = frozenset({"direction", "redrive", "undo", "window", "without_rehearsal"})
 
 
@@ -48,8 +48,8 @@ class _Extra:
         return Policy(
             approval=self._flag("approval", default=is_production),
             approvers=self._names("approvers"),
-            approval_timeout=self._duration("approval_timeout", _DAY) or _DAY,
-            approval_max_age=self._duration("approval_max_age", _DAY) or _DAY,
+            approval_timeout=self._length("approval_timeout", _DAY),
+            approval_max_age=self._length("approval_max_age", _DAY),
             rehearsal_max_age=self._duration("rehearsal_max_age", _WEEK if is_production else None),
             rehearsal_of=self._text("rehearsal_of"),
             refresh=self._one_of("refresh", ("copy", "clone")),
@@ -69,20 +69,26 @@ class _Extra:
         return text == "true"
 
     def _duration(self, name: str, default: timedelta | None) -> timedelta | None:
-        """A length of time; None for `never`, 0 and false."""
+        """A length of time; None for `never`."""
+        value = self._field(name)
+        if value is not None and str(value).strip().lower() in _NEVER:
+            return None
+        return self._length(name, default, " or never")
+
+    def _length(self, name: str, default: Length, otherwise: str = "") -> timedelta | Length:
+        """A length of time; none at all is refused: it would turn off what it is to limit."""
         value = self._field(name)
         if value is None or value == "":
             return default
         text = str(value).strip().lower()
-        if text in _NEVER:
-            return None
         match = _DURATION.fullmatch(text if text[-1:].isalpha() else f"{text}h")
-        if match is None:
-            self._refuse(name, value, "a time like 30s, 90m, 36h or 7d, a number of hours, or never")
         try:
-            return timedelta(**{_UNITS[match[2]]: float(match[1])}) or None
+            length = timedelta(**{_UNITS[match[2]]: float(match[1])}) if match else timedelta()
         except OverflowError:
             self._refuse(name, value, "shorter than some thousand years")
+        if not length:
+            self._refuse(name, value, f"a time like 30s, 90m, 36h or 7d, a number of hours above 0,{otherwise}")
+        return length
 
     def _text(self, name: str) -> str:
         value = self._field(name)
@@ -118,7 +124,7 @@ class _Extra:
 
     def _defaults(self) -> Mapping[str, Any]:
         value = self._field("defaults") or {}
-        allowed = {option.name for option in fields(Options)} - _OF_ONE_RUN
+        allowed = MAY_BE_EMPTY - _OF_ONE_RUN
         if not isinstance(value, dict) or not set(value) <= allowed:
             self._refuse("defaults", value, f"an object whose names are among {', '.join(sorted(allowed))}")
         try:

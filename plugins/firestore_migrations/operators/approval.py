@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
+import os
+import pwd
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
@@ -166,7 +167,7 @@ class FirestoreApprovalOperator(ApprovalOperator):
     def _ask_in_terminal(self, run: Run, report: str, digest: str, answerer: Answerer) -> dict[str, Any]:
         from firestore_migrations.runs.approval import NOBODY, approve, reject
 
-        user, approvers = getpass.getuser(), run.target.policy.approvers
+        user, approvers = _operating_system_user(), run.target.policy.approvers
         with self._failing():
             if approvers and user not in approvers:
                 why = f"{user} is none of those who may approve on {run.target.name}: {', '.join(approvers)}"
@@ -188,6 +189,14 @@ class FirestoreApprovalOperator(ApprovalOperator):
 
     def _failing(self) -> AbstractContextManager[None]:
         return failing(self.log, "approve", self.version)
+
+
+def _operating_system_user() -> str:
+    """Who runs this process; unlike `getpass.getuser`, it does not believe the environment."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container may run as a number that has no name
+        return str(os.getuid())
 
 
 def _waiting(run: Run, digest: str) -> TaskAwaitingInput:

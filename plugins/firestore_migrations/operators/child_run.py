@@ -60,9 +60,9 @@ def run_child(
 
 
 def has_begun(context: Context, dag_id: str, name: str) -> bool:
-    """Whether this try of the task has triggered its run already, before it left the worker for a while."""
+    """Whether this try of the task has triggered its run already, or an earlier one's still goes on."""
     task: Any = context["ti"]
-    return bool(task.get_dr_count(dag_id, run_ids=[_run_id(name, task.try_number)]))
+    return bool(_unfinished(task, dag_id, name) or task.get_dr_count(dag_id, run_ids=[_run_id(name, task.try_number)]))
 
 
 def _run_id(name: str, try_number: int) -> str:

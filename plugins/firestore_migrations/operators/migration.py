@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,7 @@ class FirestoreMigrationOperator(BaseOperator):
         with failing(self.log, self.phase, self.version, None if self.phase == "finish" else self._tell_of_waiting):
             run = run_in(context, self.version, self.target)
             if self.phase == "preflight":
+                run = replace(run, keeps_course=_has_snapshot(context))
                 notifications.notifications()  # a wrong one is said before anything is done
                 refuse_unreachable(run.target.address)
             with metrics.timed(self.version, self.target, self.phase):
@@ -111,9 +113,19 @@ class FirestoreMigrationOperator(BaseOperator):
 
 def _failed_tasks(context: Context) -> list[str]:
     """The tasks of this DAG run that failed: where it was cleared, its audit may say that it ended well before."""
+    return sorted(task for task, state in _states(context).items() if state == "failed")
+
+
+def _states(context: Context) -> dict[str, Any]:
+    """The states of the tasks of this DAG run; of a mapped one, each index by itself."""
     ti: Any = context["ti"]
-    states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
-    return sorted(task for task, state in states.items() if state == "failed")
+    states: dict[str, Any] = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+    return states
+
+
+def _has_snapshot(context: Context) -> bool:
+    """Whether `backup` of this DAG run is done, and not cleared with the task that somebody cleared."""
+    return any(task.startswith("backup") and state == "success" for task, state in _states(context).items())
 
 
 def run_in(context: Context, version: str, target: str) -> Run:
@@ -123,7 +135,7 @@ def run_in(context: Context, version: str, target: str) -> Run:
         FirestoreMigrationsError: a parameter, the connection or the migration's file is wrong.
     """
     dag_run = context["dag_run"]
-    _refuse_unknown(dag_run.conf or {}, context["dag"])
+    refuse_unknown(dag_run.conf or {}, context["dag"])
     return run_of(
         version,
         target,
@@ -198,7 +210,7 @@ def _with_window(params: Mapping[str, Any], dag_run: Any) -> Mapping[str, Any]:
     return {**params, "window": str(interval)}
 
 
-def _refuse_unknown(conf: Mapping[str, Any], dag: DAG) -> None:
+def refuse_unknown(conf: Mapping[str, Any], dag: DAG) -> None:
     """Refuse a parameter that the DAG does not have: Airflow takes any, and a misspelt limit would be no limit."""
     for name in conf:
         if name not in dag.params:

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from firestore_migrations import configuration
 from firestore_migrations.authoring.discovery import discover
 from firestore_migrations.errors import Refused
-from firestore_migrations.operators.child_run import run_child
+from firestore_migrations.operators.child_run import has_begun, run_child
 from firestore_migrations.operators.failing import failing
 
 if TYPE_CHECKING:
@@ -73,14 +73,17 @@ class FirestoreRehearsalOperator(BaseOperator):
             return compared(rehearsal) if self.phase == "compare" else rehearsal.before()
 
     def _run(self, rehearsal: Rehearsing, context: Context) -> dict[str, Any]:
-        reason = rehearsal.reason_to_skip(self.version, self.phase)
-        if reason:
+        name = rehearsal.name_of(self.version, self.phase)
+        # While its own run goes on, the version may look as if there were nothing to do any more.
+        if not has_begun(context, self.child_dag_id, name) and (
+            reason := rehearsal.reason_to_skip(self.version, self.phase)
+        ):
             raise AirflowSkipException(reason)
         conf = {"target": self.target, "mode": "apply", "direction": self.phase}
         run_child(
             context,
             self.child_dag_id,
-            rehearsal.name_of(self.version, self.phase),
+            name,
             conf,
             lambda run_id: rehearsal.begin(self.version, self.phase, run_id),
         )

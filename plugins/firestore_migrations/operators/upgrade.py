@@ -12,6 +12,7 @@ from firestore_migrations import configuration
 from firestore_migrations.authoring.discovery import discover
 from firestore_migrations.operators.child_run import has_begun, run_child
 from firestore_migrations.operators.failing import failing
+from firestore_migrations.operators.migration import refuse_unknown
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -59,6 +60,7 @@ class FirestoreUpgradeOperator(BaseOperator):
 
         with failing(self.log, "upgrade", self.version):
             target = FirestoreHook(self.target).target()
+            refuse_unknown(context["dag_run"].conf or {}, context["dag"])
             if self.version:
                 return self._run(target, context)
             discovered = discover(configuration.migrations_folder())

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from firestore_migrations.errors import ConfigurationError
 from firestore_migrations.firestore.scope import AUDIT_COLLECTION
 from firestore_migrations.runs.ledger import Conflict, Entry, Ledger
-from firestore_migrations.runs.run import Run
+from firestore_migrations.runs.run import Run, microseconds
 from firestore_migrations.runs.windows import Window
 
 _CENT_OF_A_CENT = 1e-9  # what adding up prices may lose
@@ -66,7 +66,7 @@ def given(  # noqa: PLR0913 -- what an allowance consists of
 ) -> bytes:
     """The write that records an allowance, for the commit of the approval that it comes with."""
     return ledger.create(
-        f"{_collection(run)}/{run.id}-{digest[:8]}",
+        f"{_collection(run)}/{run.id}-{digest[:8]}-{microseconds(at)}",  # it may lapse, and be given again
         {
             "user": user,
             "target": run.target.name,

@@ -12,20 +12,19 @@ from typing import Any
 from firestore_migrations.errors import ConfigurationError, IllegalTransition, TooManyFailures, Unavailable
 from firestore_migrations.firestore.connection import Reader, Writer
 from firestore_migrations.runs import status
-from firestore_migrations.runs.approval import refuse_unapproved
+from firestore_migrations.runs.approval import has_begun, refuse_unapproved
 from firestore_migrations.runs.audit import NO_COUNTS, Audit
 from firestore_migrations.runs.budget import Budget
 from firestore_migrations.runs.commit import Applied, Committer
 from firestore_migrations.runs.committed import Part, batches_of, joined_digest, leaves, parts_of, plan_of
 from firestore_migrations.runs.control import refuse_to_write
-from firestore_migrations.runs.gates import refuse_what_is_overtaken
+from firestore_migrations.runs.gates import check_gates, refuse_what_is_overtaken
 from firestore_migrations.runs.lease import Lease
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.options import APPLY
 from firestore_migrations.runs.pace import Pace
 from firestore_migrations.runs.plan import Batch
 from firestore_migrations.runs.pressure import FLIGHTS, Pressure
-from firestore_migrations.runs.rehearsal import refuse_unrehearsed
 from firestore_migrations.runs.run import Run
 
 _LOG = logging.getLogger(__name__)
@@ -128,8 +127,8 @@ class Applier:
         self._lease.acquire(waits=run.waits or run.target.policy.approval)
         refuse_what_is_overtaken(run, self._audit)  # while the lease is ours, nobody overtakes it
         refuse_unapproved(run, self._ledger, part)
-        if not self._audit.has_batches(run):
-            refuse_unrehearsed(run)  # the plan may be of another file than the one that preflight let pass
+        if not part.is_residue and not has_begun(data, run, self._audit):
+            check_gates(run, self._audit)  # the target was free since preflight, and the file may be another one
         state = status.ROLLING_BACK if run.is_down else status.APPLYING
         if data["state"] not in (state, status.APPLIED, status.VERIFIED, status.ROLLED_BACK):
             self._audit.record_writing(run, state)

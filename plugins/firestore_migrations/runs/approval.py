@@ -18,7 +18,7 @@ from firestore_migrations.runs.allowance import Allowance
 from firestore_migrations.runs.amend import Event, RunName, Seen, amendment, look
 from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.committed import Part, plan_of
-from firestore_migrations.runs.gates import check_gates
+from firestore_migrations.runs.gates import refuse_sealed
 from firestore_migrations.runs.holder import age
 from firestore_migrations.runs.lease import Lease
 from firestore_migrations.runs.ledger import Conflict, Ledger
@@ -28,7 +28,8 @@ from firestore_migrations.runs.run import Run, instant
 
 NOBODY = "nobody"
 _NONE: dict[str, Any] = {"approved_by": None, "approved_digest": None, "approved_at": None, "approved_under": None}
-_BEGUN = status.WRITING | {status.APPLIED, status.VERIFIED, status.ROLLED_BACK}
+_OVER = frozenset({status.APPLIED, status.VERIFIED, status.ROLLED_BACK})
+"""States of a run whose plan was carried out, though there may have been nothing to write."""
 _LOOK_SECONDS = 30
 _MOST_CHARACTERS = 20_000  # of a report that is shown with a question
 
@@ -59,6 +60,7 @@ def ask(run: Run) -> dict[str, Any]:
             seen = _seen(ledger, run)
             if _fault(run, seen, Audit(ledger)) == "":
                 return _answer(seen.run.data)
+            refuse_sealed(run, seen.run.data)
             state, event, changes, writes = None, _question(run, seen), _NONE, []
             found = allowance.fitting(run, ledger, instant(seen.at))
             if found is None:
@@ -92,7 +94,8 @@ def approve(run: Run, digest: str, user: str, others: Allowance | None = None) -
         others: what runs of other windows may do under this approval.
 
     Raises:
-        NotApproved: the plan is another one by now.
+        NotApproved: the plan is another one by now, or the target's connection does not name the user.
+        Refused: a newer run has gone on from this one.
         ChecksumChanged: the file was edited since.
         IllegalTransition: the run does not await approval.
         RunCancelled: it was cancelled.
@@ -105,7 +108,7 @@ def approve(run: Run, digest: str, user: str, others: Allowance | None = None) -
             if data.get("approved_digest") == digest == data["plan_digest"] and data["approved_by"] == user:
                 return _answer(data)
             try:
-                _refuse_to_approve(run, seen, digest)
+                _refuse_to_approve(run, seen, digest, user)
             except (ChecksumChanged, NotApproved) as refusal:
                 why = f"the answer of {user} was refused: {refusal}"
                 Audit(ledger).record(run, "approve", why, error=why)
@@ -150,8 +153,6 @@ def reject(run: Run, by: str, why: str) -> None:
 def refuse_unapproved(run: Run, ledger: Ledger, part: Part) -> None:
     """Refuse to write without approval of exactly this plan; to be asked whenever a run begins to write.
 
-    The target was given back while the approval was awaited, so before its first write a run passes the gates again.
-
     Args:
         run: that begins to write.
         ledger: of its target.
@@ -177,8 +178,6 @@ def refuse_unapproved(run: Run, ledger: Ledger, part: Part) -> None:
     if part.is_residue:
         _refuse_late_residue(run, seen, audit)
         _refuse_residue_beyond_allowance(run, seen, ledger, part)
-    elif not _has_begun(run, seen, audit):
-        check_gates(run, audit)
 
 
 def voided(data: Mapping[str, Any] | None, digest: str) -> dict[str, Any]:
@@ -216,7 +215,7 @@ def _fault(run: Run, seen: Seen, audit: Audit) -> str:
     if data["approved_digest"] != data["plan_digest"]:
         return f"{data['approved_by']} approved plan {data['approved_digest'][:16]}, and it was made again since"
     since = instant(seen.at) - data["approved_at"]
-    if since > held and not _has_begun(run, seen, audit):
+    if since > held and not has_begun(data, run, audit):
         return f"{data['approved_by']} approved its plan {age(since)} ago, which holds for {age(held)}"
     return ""
 
@@ -276,12 +275,28 @@ def _refuse_while_another_is_asked(run: Run, ledger: Ledger, seen: Seen) -> None
             )
 
 
-def _has_begun(run: Run, seen: Seen, audit: Audit) -> bool:
-    return seen.run.data["state"] in _BEGUN or audit.has_batches(run)
+def has_begun(data: Mapping[str, Any], run: Run, audit: Audit) -> bool:
+    """Whether a run has written, or has carried out a plan in which there was nothing to write.
+
+    Args:
+        data: its audit document.
+        run: which.
+        audit: of its target.
+    """
+    return data["state"] in _OVER or audit.has_batches(run)
 
 
-def _refuse_to_approve(run: Run, seen: Seen, digest: str) -> None:
-    data = seen.run.data
+def _refuse_to_approve(run: Run, seen: Seen, digest: str, user: str) -> None:
+    data, approvers = seen.run.data, run.target.policy.approvers
+    if user == NOBODY or (approvers and user not in approvers):
+        raise NotApproved(
+            f"{user} is none of those who may approve on {run.target.name}{': ' if approvers else ''}"
+            f"{', '.join(approvers)}.",
+            "Nothing was written. Clear the task `approve`, and let one of them answer.",
+            run=run.id,
+            digest=digest,
+        )
+    refuse_sealed(run, data)
     if data["state"] != status.AWAITING_APPROVAL:
         raise IllegalTransition(
             f"Run {run.id} of {run.version} is {data['state']}; it cannot be approved.",

@@ -45,9 +45,9 @@ class Audit:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def versions(self) -> dict[str, dict[str, Any]]:
-        """The audit document of every version that has one."""
-        return {name: entry.data for name, entry in self._ledger.entries(ROOT) if name != "_lease"}
+    def versions(self, at: int | None = None) -> dict[str, dict[str, Any]]:
+        """The audit document of every version that has one; as it was at a time, in microseconds since 1970."""
+        return {name: entry.data for name, entry in self._ledger.entries(ROOT, at) if name != "_lease"}
 
     def runs(self, version: str) -> dict[str, dict[str, Any]]:
         """The audit document of every run of a version, oldest first."""

@@ -25,11 +25,13 @@ class Copied:
         documents: that the source held.
         written: of those, the ones that the copy did not hold alike.
         removed: documents that only the copy held.
+        read_time: of the source, in microseconds since 1970.
     """
 
     documents: int
     written: int
     removed: int
+    read_time: int
 
 
 def copy_documents(source: Reader, copy: Writer) -> Copied:
@@ -59,7 +61,7 @@ def copy_documents(source: Reader, copy: Writer) -> Copied:
             commits.add(wire.Write(update=document).SerializeToString())
             written += 1
     commits.send()
-    return Copied(documents, written, removed)
+    return Copied(documents, written, removed, read_time)
 
 
 class Commits:

@@ -92,6 +92,11 @@ def _chunks(run: Run, shard: int, course: Course, base: Base, audit: Audit) -> I
     snapshot = find_snapshot(folder)
     if snapshot is None:
         raise ConfigurationError(f"Shard {shard} of run {run.id} has no snapshot.", "Clear the task `backup`.")
+    if snapshot.read_time not in (0, course.read_time):
+        raise ConfigurationError(
+            f"The snapshot of shard {shard} of run {run.id} is of another time than the run is now.",
+            "Clear the task `backup`.",
+        )
     if run.is_down:
         yield from rollback.plan(run, audit, course, read_snapshot(folder, snapshot), base)
         return

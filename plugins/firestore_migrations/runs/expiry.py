@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from firestore_migrations.errors import ConfigurationError, DataWouldExpire, Unavailable
+from firestore_migrations.errors import ConfigurationError, DataWouldExpire
 from firestore_migrations.firestore import filters, wire
 from firestore_migrations.firestore.admin import Admin
 from firestore_migrations.runs.plan import Row
@@ -45,14 +45,18 @@ NO_POLICIES = TtlPolicies()
 
 
 def policies_of(target: Target) -> TtlPolicies:
-    """Find the policies of a target. One request, and none to an emulator; writes nothing."""
+    """Find the policies of a target. One request, and none to an emulator; writes nothing.
+
+    Raises:
+        Unavailable: the Admin API does not answer; without it a document might be written that is then deleted.
+    """
     named = {_named(name) for name in target.policy.ttl_fields}
     if not target.address.has_admin:
         return TtlPolicies(tuple(sorted(named)))
     try:
         with Admin(target.address) as admin:
             told = {TtlPolicy(*found) for found in admin.ttl_fields()}
-    except (ConfigurationError, Unavailable) as error:
+    except ConfigurationError as error:
         return TtlPolicies(tuple(sorted(named)), str(error.facts.get("code", type(error).__name__)))
     told_of = {policy[:2] for policy in told}
     return TtlPolicies(tuple(sorted(told | {policy for policy in named if policy[:2] not in told_of})))

@@ -41,7 +41,8 @@ def check_gates(run: Run, audit: Audit) -> None:
         _refuse_if(OutOfOrder, later, what, f"Roll back with `firestore-migrations rollback {last}` first.")
     elif run.options.mode == APPLY:
         refuse_over_older(run, versions)
-        refuse_unrehearsed(run)
+        if not audit.has_batches(run):  # what is half written is to be finished, whatever the last night found
+            refuse_unrehearsed(run)
         _refuse_behind_later(run, versions)
         if not run.options.redrive:
             _refuse_a_second_time(run, audit)
@@ -76,9 +77,10 @@ def refuse_what_is_overtaken(run: Run, audit: Audit) -> None:
             it is a rollback, and a newer run has written since.
     """
     runs = audit.runs(run.version)
+    data = runs.get(run.id, {})
     if run.is_down:
         _refuse_stale_rollback(run, runs, audit)
-        _refuse_sealed(run, runs)
+        refuse_sealed(run, data)
         return
     if run.id in runs and runs[run.id]["checksum"] != run.migration.checksum:
         raise ChecksumChanged(
@@ -87,7 +89,7 @@ def refuse_what_is_overtaken(run: Run, audit: Audit) -> None:
             version=run.version,
         )
     refuse_taken_back(run, runs)
-    _refuse_sealed(run, runs)
+    refuse_sealed(run, data)
     if not run.options.redrive and run.id not in committed_runs(run, audit):
         _refuse_a_second_time(run, audit)
     later = _later(run, audit.versions())
@@ -112,8 +114,14 @@ def refuse_taken_back(run: Run, runs: Mapping[str, Mapping[str, Any]]) -> None:
         )
 
 
-def _refuse_sealed(run: Run, runs: Mapping[str, Mapping[str, Any]]) -> None:
-    sealed_by = runs.get(run.id, {}).get("sealed_by")
+def refuse_sealed(run: Run, data: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run from which a newer one has gone on.
+
+    Args:
+        run: which.
+        data: its audit document.
+    """
+    sealed_by = data.get("sealed_by")
     if sealed_by:
         raise Refused(
             f"Run {run.id} of {run.version} writes nothing more: {sealed_by} has gone on from where it stopped.",

@@ -52,8 +52,14 @@ class Ledger:
         found, at = self._reader.get(paths)
         return [self._entry(found[path]) for path in paths], at
 
-    def entries(self, collection: str, **equal: str) -> Iterator[tuple[str, Entry]]:
-        """The id and entry of each document of a collection, in the order of ids; of those with this field's value."""
+    def entries(self, collection: str, at: int | None = None, **equal: str) -> Iterator[tuple[str, Entry]]:
+        """The id and entry of each document of a collection, in the order of ids.
+
+        Args:
+            collection: its path.
+            at: the time to read at, in microseconds since 1970; None for now.
+            equal: only the documents that have these values in these fields.
+        """
         parent, _, name = collection.rpartition("/")
         full_parent = f"{self._reader.address.name}/documents" + (f"/{parent}" if parent else "")
         query = collection_query(name)
@@ -61,8 +67,9 @@ class Ledger:
             query.where.field_filter.field.field_path = field
             query.where.field_filter.op = wire.StructuredQuery.FieldFilter.EQUAL
             query.where.field_filter.value.CopyFrom(values.encode(value, field))
-        _, now = self._reader.get([f"{collection}/-"])
-        for stored in run_query(self._reader, full_parent, query, now):
+        if at is None:
+            _, at = self._reader.get([f"{collection}/-"])
+        for stored in run_query(self._reader, full_parent, query, at):
             entry = self._entry(stored)
             if entry is not None:
                 yield stored.path.rsplit("/", 1)[-1], entry

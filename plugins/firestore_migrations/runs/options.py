@@ -11,7 +11,7 @@ from firestore_migrations.runs.windows import Window
 
 UP, DOWN = "up", "down"
 DRY_RUN, APPLY = "dry_run", "apply"
-_MAY_BE_EMPTY = frozenset(
+MAY_BE_EMPTY = frozenset(
     {
         "shards",
         "batch_size",
@@ -24,6 +24,7 @@ _MAY_BE_EMPTY = frozenset(
         "without_rehearsal",
     }
 )
+"""Options that the trigger form can leave empty: only for these the target's defaults are asked."""
 MOST_SHARDS = 1000
 """Of a run: Airflow maps a task 1,024 times at most, unless `[core] max_map_length` says otherwise."""
 _MOST_DOCUMENTS = 10**15
@@ -140,7 +141,7 @@ class Options:
             defaults: the target's own, for those that were left empty.
         """
         given = {option.name: params[option.name] for option in fields(cls) if option.name in params}
-        filled = {name: value for name, value in given.items() if value is not None or name not in _MAY_BE_EMPTY}
+        filled = {name: value for name, value in given.items() if value is not None or name not in MAY_BE_EMPTY}
         return cls(**{**(defaults or {}), **filled})
 
     @property

@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from google.cloud.firestore_v1.types import query as query_types
 
+from firestore_migrations.errors import ConfigurationError
 from firestore_migrations.firestore import filters
 from firestore_migrations.firestore.connection import Reader
 from firestore_migrations.firestore.point_in_time import PointInTime
@@ -32,11 +34,12 @@ def count_outside(run: Run) -> int | None:
     scopes = [step.scope for step in run.migration.steps if step.scope is not None]
     if run.window is None or not all(map(_is_countable, scopes)):
         return None
-    with Reader(run.target.address) as reader:
+    with Reader(run.target.address) as reader, suppress(ConfigurationError):  # it may want an index of its own
         at = PointInTime(reader, reader.get(["_migrations/_lease"])[1])
         count = sum(_count(at, scope, []) - _count(at, scope, list(timestamps_of(scope))) for scope in scopes)
         run.folder.write_json(_FILE, {"documents": count, "reads": at.reads})
-    return count
+        return count
+    return None
 
 
 def reads_of_counting(run: Run) -> int:

@@ -128,7 +128,7 @@ def _begins_anew(run: Run, audit: Audit) -> bool:
         Refused: it was taken back, or is to do something else than what it has done or somebody is to approve.
     """
     data = audit.run(run)
-    if data is None:
+    if data is None or run.keeps_course:
         return False
     if not run.is_down:
         refuse_taken_back(run, audit.runs(run.version))

@@ -36,6 +36,8 @@ class Rehearsal:
         price: of both runs, in US dollars.
         equal: whether the data was what it was before, when all was taken back; None if nobody could look.
         differing: collections in which it was not.
+        database: the resource name of the source.
+        on_emulator: whether that was an emulator's, whose data is nobody's.
     """
 
     id: str
@@ -54,6 +56,8 @@ class Rehearsal:
     price: float = 0.0
     equal: bool | None = None
     differing: tuple[str, ...] = ()
+    database: str = ""
+    on_emulator: bool = False
 
     @property
     def is_passed(self) -> bool:
@@ -110,11 +114,12 @@ def refuse_unrehearsed(run: Run, now: datetime | None = None) -> Rehearsal | Non
     if limit is None or run.is_down or run.options.mode != APPLY or run.options.without_rehearsal:
         return None
     found = None if run.rehearsals is None else newest(run.rehearsals, run.migration.checksum)
-    if found is not None and found.is_passed and found.age(now) < limit:
+    is_real = run.target.address.has_admin
+    if found is not None and found.is_passed and found.age(now) < limit and not (is_real and found.on_emulator):
         return found
     what = f"{run.version} cannot be applied to {run.target.name} without a passed rehearsal of this very file"
     raise NotRehearsed(
-        f"{what} that is younger than {_words(limit)}: {_fault(found, now)}.",
+        f"{what} that is younger than {_words(limit)}: {_fault(found, now, is_real=is_real)}.",
         f"Rehearse it: `airflow dags trigger firestore_rehearsal` or `firestore-migrations rehearse {run.version}`; "
         "or go without, by the parameter without_rehearsal with a reason, which the audit keeps.",
         version=run.version,
@@ -131,15 +136,18 @@ def record_rehearsal(run: Run, audit: Audit) -> None:
     if reason and "without_rehearsal" not in data:
         audit.record(run, "preflight", f"goes without a rehearsal: {reason}", without_rehearsal=reason)
     elif not reason and "rehearsal" not in data and (found := refuse_unrehearsed(run)) is not None:
-        kept = {"id": found.id, "finished_at": found.finished_at}
-        audit.record(run, "preflight", f"was rehearsed by {found.id} at {found.finished_at}", rehearsal=kept)
+        kept = {"id": found.id, "finished_at": found.finished_at, "of": found.database or found.source}
+        message = f"was rehearsed by {found.id} at {found.finished_at}, on a copy of {kept['of']}"
+        audit.record(run, "preflight", message, rehearsal=kept)
 
 
-def _fault(found: Rehearsal | None, now: datetime | None) -> str:
+def _fault(found: Rehearsal | None, now: datetime | None, *, is_real: bool) -> str:
     if found is None:
         return "there is none"
     if not found.is_passed:
         return f"the last one, {found.id}, failed: {found.reason.rstrip('.')}"
+    if is_real and found.on_emulator:
+        return f"the last one, {found.id}, was of an emulator's data"
     return f"the last one, {found.id}, is {_words(found.age(now))} old"
 
 

@@ -32,6 +32,10 @@ from firestore_migrations.runs.run import Target
 from firestore_migrations.runs.storage import Folder
 
 Perform = Callable[[str, str, Callable[[str], None]], object]
+_LAST = "last.json"
+"""Which rehearsal has made the copy anew last."""
+_ENDED = "ended.json"
+"""When all was taken back and compared: from then on a rehearsal grows old."""
 _ENDS = {UP: status.VERIFIED, DOWN: status.ROLLED_BACK}
 
 
@@ -63,7 +67,8 @@ class Rehearsing:
         self.source = source
         self.target = target
         self.results = results
-        self.folder = target.folder / "rehearsals" / id
+        self._copies = target.folder / "rehearsals"
+        self.folder = self._copies / id
 
     @property
     def found(self) -> Folder:
@@ -82,6 +87,7 @@ class Rehearsing:
         """
         self.folder.write_json("attempt.json", {"attempt": self._attempt() + 1})
         started = datetime.now(timezone.utc).isoformat()
+        self._copies.write_json(_LAST, {"rehearsal": self.id})
         refreshed = refresh(self.source, self.target, f"rehearsal/{self.id}")
         states = {name: data["state"] for name, data in self._versions().items()}
         pending = {
@@ -95,7 +101,15 @@ class Rehearsing:
         return {**asdict(refreshed), "versions": list(chosen)}
 
     def before(self) -> dict[str, Any]:
-        """Take the fingerprint of the copy as it is before anything was done to it."""
+        """Take the fingerprint of the copy as it is before anything was done to it.
+
+        Raises:
+            Refused: something was done to it already.
+        """
+        course = self.course()
+        begun = [version for version in (() if course is None else course.versions) if self.run_of(version, UP)]
+        if begun:
+            raise Refused(f"{begun[0]} has run on {self.target.name} already.", "Clear `refresh`, for a new copy.")
         return self._fingerprint("before")
 
     def reason_to_skip(self, version: str, direction: str) -> str:
@@ -105,10 +119,12 @@ class Rehearsing:
             return "the copy of the data was not made"
         if version not in course.versions:
             return f"{version} is done in {self.source.name}, or was not asked for"
+        left = self._versions().get(version, {}).get("state", status.PENDING)
         if direction == DOWN:
             found = self.run_of(version, UP)
-            left = self._versions().get(version, {}).get("state", status.PENDING)
             return "" if found and left in status.TOUCHED else f"{version} has left nothing to take back"
+        if left in status.DONE and self.is_good(version, UP):
+            return f"{version} is up already"
         failed = self.first_failed(before=version)
         return f"not_rehearsed because {failed} failed" if failed else ""
 
@@ -164,6 +180,8 @@ class Rehearsing:
     def compare(self) -> dict[str, Any]:
         """Take the fingerprint again, when all was taken back, and compare; the result is kept for the report."""
         after = self._fingerprint("after")
+        if not self.found.has(_ENDED):
+            self.found.write_json(_ENDED, {"at": datetime.now(timezone.utc).isoformat()})
         return {**after, "differing": list(self._differing() or ())}
 
     def course(self) -> Course | None:
@@ -171,9 +189,10 @@ class Rehearsing:
         return Course(**self.found.read_json("course.json")) if self.found.has("course.json") else None
 
     def report(self) -> list[Rehearsal]:
-        """Judge every version, and keep the verdicts by checksum. Safe to run again.
+        """Judge every version, and keep the verdicts by checksum. Safe to run again: a rehearsal does not get younger.
 
         Raises:
+            Refused: a later rehearsal has made the copy anew; the verdicts stay as they are.
             ConfigurationError: the copy was never made, so there is nothing to judge.
         """
         course = self.course()
@@ -183,7 +202,9 @@ class Rehearsing:
                 "The task `refresh` says why; correct that, and clear it.",
             )
         differing, first, stuck = self._differing(), self.first_failed(), self._first_stuck()
-        finished = datetime.now(timezone.utc).isoformat()
+        self._refuse_overtaken()
+        ended = self.found.read_json(_ENDED)["at"] if self.found.has(_ENDED) else None
+        finished = ended or datetime.now(timezone.utc).isoformat()
         found = []
         for version, checksum in course.versions.items():
             up, down = self.run_of(version, UP), self.run_of(version, DOWN)
@@ -206,6 +227,8 @@ class Rehearsing:
                 price=round(up.get("price", 0.0) + down.get("price", 0.0), 6),
                 equal=None if differing is None else not differing,
                 differing=differing or (),
+                database=self.source.address.name,
+                on_emulator=not self.source.address.has_admin,
             )
             record(self.results, rehearsal)
             found.append(rehearsal)
@@ -233,6 +256,7 @@ class Rehearsing:
     def _fingerprint(self, name: str) -> dict[str, Any]:
         if self.course() is None:
             raise ConfigurationError("The copy of the data was not made.", "Clear `refresh`.")
+        self._refuse_overtaken()
         with Reader(self.target.address) as reader:
             found = take_fingerprint(reader)
         self.found.write_json(f"{name}.json", asdict(found))
@@ -249,6 +273,14 @@ class Rehearsing:
         course = self.course()
         begun = [version for version in (() if course is None else course.versions) if self.run_of(version, UP)]
         return next((version for version in begun if not self.is_good(version, DOWN)), "")
+
+    def _refuse_overtaken(self) -> None:
+        last = self._copies.read_json(_LAST)["rehearsal"] if self._copies.has(_LAST) else self.id
+        if last != self.id:
+            raise Refused(
+                f"{self.target.name} was made anew by the rehearsal {last}; what {self.id} did on it is gone.",
+                "Rehearse again: `firestore-migrations rehearse`. What was found before stays.",
+            )
 
     def _attempt(self) -> int:
         return int(self.folder.read_json("attempt.json")["attempt"]) if self.folder.has("attempt.json") else 0

@@ -71,6 +71,8 @@ class Run:
         prices: for the price.
         rehearsals: where the results of rehearsals are kept; None where nobody asks for them.
         waits: whether it waits for a target that another run holds, as the runs of a backfill do for each other.
+        keeps_course: whether it goes on with the snapshot that it has: then `preflight`, which Airflow clears with
+            whatever is cleared, must fix no other read time.
         now: what `db.now` gives; None for the run's read time, as it should be outside of tests.
     """
 
@@ -85,6 +87,7 @@ class Run:
     prices: Prices = field(default_factory=Prices)
     rehearsals: Folder | None = None
     waits: bool = False
+    keeps_course: bool = False
     now: datetime | None = None
 
     @property

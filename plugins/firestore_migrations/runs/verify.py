@@ -43,7 +43,9 @@ def verify(run: Run) -> dict[str, Any]:
         audit = Audit(ledger)
         refuse_to_write(audit.run(run) or {})
         lease = Lease(ledger, run.holder, run.path)
-        lease.acquire()  # a rollback that came between would make of the verdict a lie
+        # A rollback that came between would make of the verdict a lie. Another window's run may have the target, if the
+        # task had to queue for longer than the lease lasts: it is waited for, as it waits for this one.
+        lease.acquire(waits=run.waits or run.target.policy.approval)
         refuse_what_is_overtaken(run, audit)
         if run.is_down:
             finding = Look(run, audit, reader).at_what_was_restored()
