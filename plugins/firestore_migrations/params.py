@@ -5,9 +5,11 @@ from __future__ import annotations
 from airflow.sdk import Param
 
 from firestore_migrations import configuration
-from firestore_migrations.runs.windows import INSTANT
 
-WINDOW_PATTERN = f"^({INSTANT}/{INSTANT})?$"
+_DAY = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
+_TIME = r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)?"
+WINDOW_PATTERN = f"^({_DAY}([T ]{_TIME})?/{_DAY}([T ]{_TIME})?)?$"
+"""Of what `Window.of` takes; that an interval ends after it begins, and which months have 31 days, it says itself."""
 
 
 def make_params() -> dict[str, Param]:
@@ -124,7 +126,7 @@ def _of_the_limits() -> dict[str, Param]:
             None,
             type=["null", "string", "integer"],
             minimum=0,
-            pattern=r"^\d+(\.\d+)?%?$",
+            pattern=r"^(\d+|(\d{1,2}(\.\d+)?|100(\.0+)?)%)$",
             section="Limits",
             title="Failures tolerated",
             description=(

@@ -116,8 +116,16 @@ BAD: dict[str, list[Any]] = {
     "shards": [0, 1001, 1.5, "2"],
     "batch_size": [0, 501, 2.5, "500"],
     "max_writes_per_second": [-1, "fast"],
-    "max_failures": ["-1", "many", "1%%", ""],
+    "max_failures": ["-1", "many", "1%%", "", "500%", "100.1%", "1.5"],
     "budget": [-0.01, "cheap"],
+    "window": [
+        "yesterday",
+        "2026-13-01/2026-02-01",
+        "2026-03-01/",
+        "2026-03-01T24:00/2026-04-01",
+        "2026-03-32/2027-01-01",
+    ],
+    "without_rehearsal": ["short", "          "],
 }
 
 

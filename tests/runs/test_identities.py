@@ -74,7 +74,10 @@ class Front(grpc.GenericRpcHandler):
         metadata = dict(details.invocation_metadata)
         token = metadata["authorization"].removeprefix("Bearer ")
         passed = [("authorization", "Bearer owner")]
-        passed += [(key, metadata[key]) for key in ("google-cloud-resource-prefix", "x-goog-request-params")]
+        wanted = ["x-goog-request-params"]
+        if not details.method.startswith("/google.firestore.admin."):  # which is asked about a database by its name
+            wanted.append("google-cloud-resource-prefix")
+        passed += [(key, metadata[key]) for key in wanted]
 
         def stream(request: bytes, context: Any) -> Iterator[bytes]:
             what = ""

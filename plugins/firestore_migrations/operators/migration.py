@@ -118,7 +118,9 @@ def _failed_tasks(context: Context) -> list[str]:
 
 def _states(context: Context) -> dict[str, Any]:
     """The states of the tasks of this DAG run; of a mapped one, each index by itself."""
-    ti: Any = context["ti"]
+    ti: Any = context.get("ti")
+    if ti is None:
+        return {}  # the operator is executed by itself
     states: dict[str, Any] = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
     return states
 

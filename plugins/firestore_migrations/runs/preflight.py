@@ -128,7 +128,7 @@ def _begins_anew(run: Run, audit: Audit) -> bool:
         Refused: it was taken back, or is to do something else than what it has done or somebody is to approve.
     """
     data = audit.run(run)
-    if data is None or run.keeps_course:
+    if data is None:
         return False
     if not run.is_down:
         refuse_taken_back(run, audit.runs(run.version))
@@ -140,7 +140,8 @@ def _begins_anew(run: Run, audit: Audit) -> bool:
             "Trigger a new run with the parameters that you want, or this one again with those that it had.",
             run=run.id,
         )
-    return is_open and (bool(changed) or data["state"] in (status.FAILED, status.REJECTED))
+    has_ended = data["state"] in (status.FAILED, status.REJECTED)
+    return is_open and (bool(changed) or (has_ended and not run.keeps_course))
 
 
 def _give_back(run: Run, audit: Audit, lease: Lease, error: FirestoreMigrationsError) -> None:
