@@ -20,6 +20,8 @@ from firestore_migrations.params import make_params
 _MOST_RUNS = 16
 """The lease lets one run write to a target; a run that awaits approval on one must not hold up another target."""
 
+_MOST_LOST_ANSWERS = 10
+
 
 def make_dags() -> dict[str, DAG]:
     """One DAG for every migration that can be used, by DAG id.
@@ -86,7 +88,8 @@ def make_dag(migration: Migration) -> DAG:
         preflight = task("preflight", on_failure_callback=notify_of_refusal)
         backup, dry_run = by_shard("backup"), by_shard("dry_run")
         review = task("review")
-        approve = FirestoreApprovalOperator(task_id="approve", version=migration.version)
+        # Airflow may lose an answer that comes at once, more than once; each time costs a try.
+        approve = FirestoreApprovalOperator(task_id="approve", version=migration.version, retries=_MOST_LOST_ANSWERS)
         apply = by_shard("apply")
         verify = task("verify")
         finish = task("finish", outlets=[WRITTEN])

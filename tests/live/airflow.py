@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.celery.services import free_port
 from tests.celery.waiting import wait_for
 
 _ENDED = ("success", "failed")
+_READING = 5  # seconds; that an answer which comes at once counts too, tests/airflow/test_approval.py shows
 _PATIENCE = 420  # seconds, on a machine that is busy with other tests
 
 
@@ -62,8 +64,9 @@ class Live:
         return self._api.request("GET", path)["value"]
 
     def answer(self, dag_id: str, run_id: str, option: str, **fields: Any) -> dict[str, Any]:
-        """Wait for a run's question and answer it the moment that the task waits; what the page showed."""
+        """Wait for a run's question, read it as long as a person does, and answer it; what the page showed."""
         self._wait_for(lambda: self.tasks(dag_id, run_id)["approve"] == "awaiting_input")
+        time.sleep(_READING)
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
         page: dict[str, Any] = self._api.request("GET", path)
         self._api.request("PATCH", path, json={"chosen_options": [option], "params_input": fields})
