@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo up test test-celery test-chaos bench check lock clean
+.PHONY: help setup demo up test test-celery test-chaos test-live bench check lock clean
 
 help: ## say what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -25,6 +25,9 @@ test-chaos: $(READY) ## kill 200 workers each way, and break everything else for
 
 test-celery: $(READY) ## run a migration on two Celery workers, kill one of them, and count; takes three minutes
 	$(BIN)/pytest tests/celery $(ARGS)
+
+test-live: $(READY) ## go the whole way to production on a running Airflow; takes eight minutes
+	$(BIN)/pytest tests/live $(ARGS)
 
 bench: $(READY) ## measure what docs/performance.md claims
 	$(BIN)/python -m benchmarks $(ARGS)
