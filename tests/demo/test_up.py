@@ -55,6 +55,13 @@ def is_alive(process):
     return False
 
 
+def addresses_of(process):
+    """On which it listens; on none where it has ended, as the processes of tasks do at any time."""
+    with suppress(psutil.NoSuchProcess):
+        return {found.laddr.ip for found in process.net_connections("tcp") if found.status == psutil.CONN_LISTEN}
+    return set()
+
+
 def run_to_its_end(api):
     run = api.request("POST", f"/dags/{DAG}/dagRuns", json={"logical_date": None})
     deadline = time.monotonic() + 180
@@ -91,7 +98,8 @@ def test_a_run_with_the_forms_defaults_ends_green_a_viewer_is_refused_and_ctrl_c
 
     family = psutil.Process(up.process.pid).children(recursive=True)
     assert len(family) > 5
-    listening = {c.laddr.ip for p in family for c in p.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+    listening = {address for process in family for address in addresses_of(process)}
+    assert listening
     assert listening <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
 
     up.process.send_signal(signal.SIGINT)
