@@ -91,6 +91,21 @@ def scan(  # noqa: PLR0913 -- the clock is passed in
         yield stored
 
 
+def count(reader: Reader, scope: Scope, read_time: int, timeout: float) -> int | None:
+    """How many documents a scan reads, counted by the server; None where it does not tell in so many seconds."""
+    query = scope_query(scope, [condition for condition in filters.conditions(scope.where) if condition.op == "=="])
+    query.ClearField("order_by")
+    parent = f"{reader.address.name}/documents" + (f"/{scope.parent}" if scope.parent else "")
+    request = wire.RunAggregationQueryRequest(parent=parent, read_time=wire.timestamp(read_time))
+    request.structured_aggregation_query.structured_query.CopyFrom(query)
+    request.structured_aggregation_query.aggregations.add(alias="count").count.SetInParent()
+    try:
+        answers = reader.stream("RunAggregationQuery", request, wire.RunAggregationQueryResponse, timeout)
+        return int(sum(answer.result.aggregate_fields["count"].integer_value for answer in answers))
+    except grpc.RpcError:
+        return None
+
+
 def scope_query(scope: Scope, equalities: list[filters.Condition]) -> Any:
     """The query of a scope, ordered by name; of one with an interval by the window's field first."""
     query = collection_query(scope.collection_id, all_descendants=scope.group or scope.has_wildcard)

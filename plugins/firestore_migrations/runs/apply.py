@@ -100,7 +100,9 @@ class Applier:
         def hold_back(operations: int) -> None:
             budget.refuse_to_spend(operations)
             waited = pace.wait(operations, self._lease.permit)
-            self._tell(part, self._pressure.reason or waited)
+            run.pulse.batch_size = self._pressure.rows
+            run.pulse.waiting = self._pressure.reason or waited
+            self._tell(part, run.pulse.waiting)
 
         permit = self._lease.permit
         committer = Committer(run, part, self._writer, self._reader, self._audit, permit, hold_back, self._pressure)
@@ -110,6 +112,7 @@ class Applier:
         try:
             for applied in self._in_flight(part, committer):
                 total += applied
+                run.pulse.add(applied.writes)
                 failed += applied.failed
                 if failed > allowed and (applied.failed or not part.is_residue):
                     raise self._too_many(failed)

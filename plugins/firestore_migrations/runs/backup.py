@@ -37,6 +37,7 @@ def backup(run: Run, shard: int) -> dict[str, Any]:
     if snapshot is None or snapshot.read_time not in (0, course.read_time):  # 0: of an older release
         with Reader(run.target.address) as reader:
             at = PointInTime(reader, course.read_time)
+            run.pulse.follow(lambda: at.reads)
             documents = _documents(run, course.shards[shard], course.undoes, at)
             snapshot = take_snapshot(folder, documents, at.read_time, lambda: at.reads)
     return {

@@ -18,6 +18,7 @@ from firestore_migrations.runs.preflight import find_course
 from firestore_migrations.runs.price import Usage, in_dollars
 from firestore_migrations.runs.run import Run
 from firestore_migrations.runs.snapshot import find_snapshot
+from firestore_migrations.runs.storage import Folder
 
 VERIFIED = "verify.json"
 """In the run's folder: what the looks of verify have found and cost."""
@@ -49,20 +50,24 @@ def checked(budget: Any) -> float:
     return dollars
 
 
-def reads_before_writing(run: Run) -> int:
-    """The documents that backup and dry run have read, as they were counted, and the counts of a window's review."""
-    course = find_course(run)
+def reads_before_writing(folder: Folder) -> int:
+    """The documents that backup and dry run have read, as they were counted, and the counts of a window's review.
+
+    Args:
+        folder: the run's.
+    """
+    course = find_course(folder)
     reads = 0
     for shard in () if course is None else course.shards:
-        snapshot = find_snapshot(run.folder / "snapshot" / f"{shard.index:04d}")
-        plan = find_plan(run.folder / "plan" / f"{shard.index:04d}")
+        snapshot = find_snapshot(folder / "snapshot" / f"{shard.index:04d}")
+        plan = find_plan(folder / "plan" / f"{shard.index:04d}")
         reads += (0 if snapshot is None else snapshot.reads) + (0 if plan is None else plan.reads)
-    return reads + reads_of_counting(run)
+    return reads + reads_of_counting(folder)
 
 
-def reads_of_verifying(run: Run) -> int:
-    """The documents that verify has read, in all its looks."""
-    return int(run.folder.read_json(VERIFIED)["reads"]) if run.folder.has(VERIFIED) else 0
+def reads_of_verifying(folder: Folder) -> int:
+    """The documents that verify has read, in all its looks, by the run's folder."""
+    return int(folder.read_json(VERIFIED)["reads"]) if folder.has(VERIFIED) else 0
 
 
 class Budget:
@@ -78,7 +83,7 @@ class Budget:
         self._run = run
         self._ledger = ledger
         self._most = budget_of(run, data)
-        self._reads = 0 if self._most is None else reads_before_writing(run) + reads_of_verifying(run)
+        self._reads = 0 if self._most is None else reads_before_writing(run.folder) + reads_of_verifying(run.folder)
 
     def refuse_to_spend(self, writes: int) -> None:
         """Refuse a batch of so many writes that the budget has no money for. Costs four small queries, or nothing.

@@ -74,6 +74,7 @@ def _plan(run: Run, chunks: Iterator[tuple[Planned, int]], base: Base, writer: P
         failures += chunk.failures
         unchanged += chunk.unchanged
         scanned += documents
+        run.pulse.add(documents)
     writer.finish_call()
     failures += writer.failures
     return writer.close(

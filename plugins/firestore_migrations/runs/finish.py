@@ -60,7 +60,7 @@ def finish(run: Run) -> dict[str, Any]:
 
 def _written(run: Run, totals: Mapping[str, Any]) -> list[str]:
     """The collections that a run has written, ids of documents on the way replaced by `*`."""
-    course = find_course(run)
+    course = find_course(run.folder)
     if course is None or not totals["writes"]:
         return []
     plans = (find_plan(run.folder / "plan" / f"{shard.index:04d}") for shard in course.shards)
@@ -112,7 +112,7 @@ def _counts(run: Run, audit: Audit, records: list[BatchRecord]) -> dict[str, int
 
 def _usage(run: Run, counts: dict[str, int], records: list[BatchRecord]) -> Usage:
     """Reads as they were counted, writes and deletes as they were committed."""
-    reads = reads_before_writing(run) + sum(record.reads for record in records) + reads_of_verifying(run)
+    reads = reads_before_writing(run.folder) + sum(record.reads for record in records) + reads_of_verifying(run.folder)
     if not records:
         return Usage(reads=reads)
     writes = counts["created"] + counts["updated"] + len(records) + sum(record.pins for record in records)

@@ -17,7 +17,7 @@ from firestore_migrations.errors import Unavailable, WriteRefused
 from firestore_migrations.firestore import values, wire
 from firestore_migrations.firestore.change import api_path
 from firestore_migrations.firestore.connection import Reader, Writer, is_transient, patiently, translated
-from firestore_migrations.firestore.scan import collection_query, run_query
+from firestore_migrations.firestore.scan import collection_query, run_any_query, run_query
 from firestore_migrations.runs.record import refuse_altered
 
 _COMMIT_TIMEOUT = 20.0
@@ -70,6 +70,29 @@ class Ledger:
         if at is None:
             _, at = self._reader.get([f"{collection}/-"])
         for stored in run_query(self._reader, full_parent, query, at):
+            entry = self._entry(stored)
+            if entry is not None:
+                yield stored.path.rsplit("/", 1)[-1], entry
+
+    def entries_since(self, collection: str, field: str, at_least: Any, most: int) -> Iterator[tuple[str, Entry]]:
+        """The id and entry of the first documents of a collection whose field is that or more, in its order.
+
+        Args:
+            collection: its path.
+            field: that every wanted document has.
+            at_least: its least value.
+            most: how many, at most.
+        """
+        parent, _, name = collection.rpartition("/")
+        query = wire.StructuredQuery()
+        query.from_.add(collection_id=name)
+        query.where.field_filter.field.field_path = field
+        query.where.field_filter.op = wire.StructuredQuery.FieldFilter.GREATER_THAN_OR_EQUAL
+        query.where.field_filter.value.CopyFrom(values.encode(at_least, field))
+        query.order_by.add(direction=wire.StructuredQuery.ASCENDING).field.field_path = field
+        query.limit.value = most
+        _, at = self._reader.get([f"{collection}/-"])
+        for stored in run_any_query(self._reader, f"{self._reader.address.name}/documents/{parent}", query, at):
             entry = self._entry(stored)
             if entry is not None:
                 yield stored.path.rsplit("/", 1)[-1], entry

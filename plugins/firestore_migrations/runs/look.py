@@ -129,6 +129,7 @@ class Look:
     def at_what_was_restored(self) -> Finding:
         """Compare every document that was taken back with its before-image."""
         finding = Finding()
+        self._run.pulse.follow(lambda: self._base.at.reads)
         self._compare(committed_rows(self._run.folder, self._records), finding)
         finding.reads = self._base.at.reads
         return finding
@@ -155,6 +156,7 @@ class Look:
         documents = self._documents(step, scope)
         began = course_of(run).read_time
         while chunk := list(islice(documents, _AT_ONCE)):
+            run.pulse.add(len(chunk))
             failed = {path for name, path in self._set_aside if name == step.name}
             if step.idempotent:
                 planned = planner.plan([stored for stored in chunk if stored.path not in failed])

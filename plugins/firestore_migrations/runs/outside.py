@@ -18,6 +18,7 @@ from firestore_migrations.firestore.scan import scope_query
 from firestore_migrations.firestore.scope import Scope
 from firestore_migrations.firestore.window import timestamps_of
 from firestore_migrations.runs.run import Run
+from firestore_migrations.runs.storage import Folder
 
 _FILE = "outside.json"
 _AUDIT_IDS = frozenset({"approvals", "runs", "batches", "failures", "events"})
@@ -42,9 +43,9 @@ def count_outside(run: Run) -> int | None:
     return None
 
 
-def reads_of_counting(run: Run) -> int:
-    """What the count has cost."""
-    return int(run.folder.read_json(_FILE)["reads"]) if run.folder.has(_FILE) else 0
+def reads_of_counting(folder: Folder) -> int:
+    """What the count has cost, by the run's folder."""
+    return int(folder.read_json(_FILE)["reads"]) if folder.has(_FILE) else 0
 
 
 def described(run: Run, count: int | None) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from firestore_migrations.errors import FirestoreMigrationsError, RunCancelled, RunPaused
@@ -16,7 +17,7 @@ from firestore_migrations.runs.dry_run import dry_run
 from firestore_migrations.runs.finish import finish
 from firestore_migrations.runs.lease import Lease
 from firestore_migrations.runs.ledger import Ledger
-from firestore_migrations.runs.preflight import preflight
+from firestore_migrations.runs.preflight import course_of, preflight
 from firestore_migrations.runs.review import review
 from firestore_migrations.runs.run import Run
 from firestore_migrations.runs.status import refuse_cancelled
@@ -48,7 +49,11 @@ def perform(run: Run, phase: str, shard: int | None = None) -> Any:
             if phase != "finish":
                 refuse_cancelled(Audit(ledger).run(run) or {})
             try:
-                with nullcontext() if phase in _AT_THE_ENDS else lease.kept():
+                with ExitStack() as stack:
+                    if phase not in _AT_THE_ENDS:
+                        stack.enter_context(lease.kept())
+                        count = partial(_shards_of, run)
+                        stack.enter_context(run.pulse.told(ledger, run.path, phase, shard or 0, count))
                     return OF_RUN[phase](run) if shard is None else OF_SHARD[phase](run, shard)
             except RunPaused:
                 lease.acquire()
@@ -66,6 +71,10 @@ def perform(run: Run, phase: str, shard: int | None = None) -> Any:
     except Exception as error:
         _record(run, phase, type(error).__name__)
         raise
+
+
+def _shards_of(run: Run) -> int:
+    return len(course_of(run).shards)
 
 
 def _record(run: Run, phase: str, message: str) -> None:

@@ -26,6 +26,7 @@ from firestore_migrations.runs.rehearsal import record_rehearsal
 from firestore_migrations.runs.run import Run, instant, microseconds
 from firestore_migrations.runs.seal import seal_the_unfinished
 from firestore_migrations.runs.standing import standing
+from firestore_migrations.runs.storage import Folder
 
 _BEFORE_WRITING = frozenset({status.PENDING, status.PLANNED, status.FAILED, status.REJECTED})
 
@@ -90,7 +91,7 @@ def preflight(run: Run) -> list[dict[str, Any]]:
             check_gates(run, audit)
             lease.acquire(anew=True, waits=run.waits)  # a task cleared while it worked must not write from an old plan
             check_gates(run, audit)  # what another run did until it gave the lease back counts too
-            course = find_course(run)
+            course = find_course(run.folder)
             begins_anew = course is not None and _begins_anew(run, audit)
             is_new = course is None or begins_anew
             if course is None or is_new:
@@ -160,17 +161,17 @@ def course_of(run: Run) -> Course:
     Raises:
         ConfigurationError: it has not run.
     """
-    course = find_course(run)
+    course = find_course(run.folder)
     if course is None:
         raise ConfigurationError(f"Run {run.id} has not passed preflight.", "Clear the task `preflight`.")
     return course
 
 
-def find_course(run: Run) -> Course | None:
-    """What preflight fixed, or None."""
-    if not run.folder.has("run.json"):
+def find_course(folder: Folder) -> Course | None:
+    """What preflight fixed, by the run's folder; None where it has not."""
+    if not folder.has("run.json"):
         return None
-    data = run.folder.read_json("run.json")
+    data = folder.read_json("run.json")
     shards = tuple(Shard(**shard) for shard in data["shards"])
     known, fault = data.get("ttl", NO_POLICIES)  # a course of an older release has none
     ttl = TtlPolicies(tuple(TtlPolicy(*policy) for policy in known), fault)

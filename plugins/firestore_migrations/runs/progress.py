@@ -1,81 +1,73 @@
-"""Progress: how far a run is, read from its audit and its storage while it works."""
+"""Progress: how far a run is. The same words and numbers stand on the page and in the terminal."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
-from firestore_migrations.runs import status
-from firestore_migrations.runs.audit import ROOT, Audit
-from firestore_migrations.runs.committed import parts_of, plan_of
-from firestore_migrations.runs.ledger import Ledger
-from firestore_migrations.runs.run import Target
-
-_BETWEEN = {
-    status.PLANNED: "review",
-    status.AWAITING_APPROVAL: "awaits approval",
-    status.APPLIED: "verify",
-}
+PHASES = ("backup", "dry_run", "apply", "verify")
+WAITING, WORKING, DONE = "waiting", "working", "done"
 
 
-class Progress(NamedTuple):
+@dataclass(frozen=True)
+class Phase:
+    """How far one of the four phases is.
+
+    Attributes:
+        name: `backup`, `dry_run`, `apply` or `verify`.
+        state: `waiting`, `working` or `done`.
+        done: documents that it is through with.
+        total: of how many; None where nobody knows.
+    """
+
+    name: str
+    state: str = WAITING
+    done: int = 0
+    total: int | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
     """How far a run is.
 
     Attributes:
-        phase: the task that works.
-        done: shards that this phase has finished, or batches that were committed.
-        planned: of how many; 0 where that is not known.
+        state: the run's, by the audit; empty before it has begun there.
+        task: the task that works or is next; `paused` or `finish` where none does.
+        phases: the four phases.
+        rate: documents a second, of the phase that works, lately.
+        eta: seconds until that phase ends at this rate; None where that cannot be told.
+        waiting: why it does not go on, or not faster; empty where it does.
+        batches: that were committed.
+        planned_batches: of how many.
+        batch_size: documents of one commit at most, at present; 0 where nothing commits.
+        writes: documents that were written.
+        drifted: documents that had moved and were planned again.
+        conflicts: documents left alone, for others wrote them meanwhile.
+        failed: documents that cannot be written.
+        price: what it has cost so far, in US dollars.
+        estimate: what its plan said that it would cost; None before there is one.
+        series: documents a second over time: pairs of seconds since the first commit, and the rate from there on.
+        unread: batches that this watcher has not read yet; the numbers are too low by them.
     """
 
-    phase: str
-    done: int = 0
-    planned: int = 0
+    state: str = ""
+    task: str = "preflight"
+    phases: tuple[Phase, ...] = tuple(map(Phase, PHASES))
+    rate: float = 0.0
+    eta: float | None = None
+    waiting: str = ""
+    batches: int = 0
+    planned_batches: int = 0
+    batch_size: int = 0
+    writes: int = 0
+    drifted: int = 0
+    conflicts: int = 0
+    failed: int = 0
+    price: float = 0.0
+    estimate: float | None = None
+    series: tuple[tuple[float, float], ...] = ()
+    unread: int = 0
 
-
-class Watch:
-    """Looks at one run again and again. Reads a document or two each time, however large the run is.
-
-    Args:
-        target: where.
-        ledger: of the target; it need not be able to write.
-        version: of the migration.
-        run_id: the run's.
-    """
-
-    def __init__(self, target: Target, ledger: Ledger, version: str, run_id: str) -> None:
-        self._ledger = ledger
-        self._audit = Audit(ledger)
-        self._version = version
-        self._run_id = run_id
-        self._folder = target.folder / version / run_id
-        self._shards = 0
-        self._finished = {"snapshot": 0, "plan": 0}
-        self._batches = 0
-
-    def look(self) -> Progress:
-        """How far the run is now."""
-        (entry,), _ = self._ledger.get(f"{ROOT}/{self._version}/runs/{self._run_id}")
-        state = None if entry is None else entry.data["state"]
-        if state is None:
-            return Progress("preflight")
-        if state == status.PENDING:
-            return self._before_review()
-        if state in status.WRITING:
-            return self._writing(is_paused=state == status.PAUSED)
-        return Progress(_BETWEEN.get(state, "finish"))
-
-    def _before_review(self) -> Progress:
-        if not self._shards and self._folder.has("run.json"):
-            self._shards = len(self._folder.read_json("run.json")["shards"])
-        for phase, kind in (("backup", "snapshot"), ("dry_run", "plan")):
-            while self._folder.has(f"{kind}/{self._finished[kind]:04d}/{kind}.json"):
-                self._finished[kind] += 1
-            if self._finished[kind] < self._shards or not self._shards:
-                return Progress(phase, self._finished[kind], self._shards)
-        return Progress("review")
-
-    def _writing(self, *, is_paused: bool) -> Progress:
-        if not self._batches:
-            self._batches = sum(plan_of(self._folder, part).batches for part in parts_of(self._folder))
-        done = self._audit.count_batches(self._version, self._run_id)
-        phase = status.PAUSED if is_paused else "apply" if done < self._batches else "verify"
-        return Progress(phase, min(done, self._batches), self._batches)
+    @property
+    def working(self) -> Phase | None:
+        """The phase that works; None between phases."""
+        return next((phase for phase in self.phases if phase.state == WORKING), None)

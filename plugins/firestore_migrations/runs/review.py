@@ -123,7 +123,7 @@ def estimate(run: Run, plans: list[Plan]) -> Usage:
     if not run.is_down:  # what the scan does not show again: it is no document of the scope, or left the window
         verify_reads += sum(plan.rows for plan in asked_by_name)
     return Usage(
-        reads=scan_reads + planning_reads + verify_reads + reads_of_counting(run),
+        reads=scan_reads + planning_reads + verify_reads + reads_of_counting(run.folder),
         writes=operations["created"] + operations["updated"] + batches + sum(plan.pins for plan in plans),
         deletes=operations["deleted"],
     )

@@ -13,6 +13,7 @@ from firestore_migrations.firestore.scope import AUDIT_COLLECTION, Scope
 from firestore_migrations.runs.options import DOWN, Options
 from firestore_migrations.runs.policy import Policy
 from firestore_migrations.runs.price import Prices
+from firestore_migrations.runs.pulse import Pulse
 from firestore_migrations.runs.storage import Folder
 from firestore_migrations.runs.windows import Window
 
@@ -74,6 +75,7 @@ class Run:
         keeps_course: whether it goes on with the snapshot that it has: then `preflight`, which Airflow clears with
             whatever is cleared, must fix no other read time.
         now: what `db.now` gives; None for the run's read time, as it should be outside of tests.
+        pulse: how far the task at work is, for whoever looks on.
     """
 
     id: str
@@ -89,6 +91,7 @@ class Run:
     waits: bool = False
     keeps_course: bool = False
     now: datetime | None = None
+    pulse: Pulse = field(default_factory=Pulse, compare=False, repr=False)
 
     @property
     def version(self) -> str:

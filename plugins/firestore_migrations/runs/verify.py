@@ -49,7 +49,7 @@ def verify(run: Run) -> dict[str, Any]:
         refuse_what_is_overtaken(run, audit)
         if run.is_down:
             finding = Look(run, audit, reader).at_what_was_restored()
-            finding.reads += reads_of_verifying(run)
+            finding.reads += reads_of_verifying(run.folder)
             run.folder.write_json(VERIFIED, asdict(finding))
         else:
             finding = _until_no_residue(run, audit, writer, reader)
@@ -84,7 +84,7 @@ def look_again(run: Run) -> Finding:
 
 
 def _until_no_residue(run: Run, audit: Audit, writer: Writer, reader: Reader) -> Finding:
-    applied_residue, reads = 0, reads_of_verifying(run)
+    applied_residue, reads = 0, reads_of_verifying(run.folder)
     for _ in range(_PASSES):
         look = Look(run, audit, reader)
         _record_applied(run, audit)

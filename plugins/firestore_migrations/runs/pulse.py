@@ -1,0 +1,118 @@
+"""Pulse: how far a task of a run is, told every few seconds to whoever looks on.
+
+    _migrations/{version}/runs/{run}/pulses/{phase}-{shard}
+
+Nothing depends on it: a pulse that cannot be told is lost, and what a run has done is known by its audit alone. A task
+that ends within the first seconds tells nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from firestore_migrations.errors import FirestoreMigrationsError
+
+if TYPE_CHECKING:
+    from firestore_migrations.runs.ledger import Ledger
+
+SECONDS = 2.0
+_SHARDS_PER_SECOND = 25
+"""The pulses of very many shards are told less often, so that all of a run are some writes a second."""
+
+
+class Beat(NamedTuple):
+    """What a task told last.
+
+    Attributes:
+        phase: its name, like `apply`.
+        shard: its number; 0 where the phase has none.
+        done: documents that it was through with.
+        seconds: for how long it had been at work.
+        batch_size: documents of one commit, at most, at present; 0 where it commits nothing.
+        waiting: why it waited; empty where it did not.
+        at: when it told that, in microseconds since 1970, by the server's clock.
+    """
+
+    phase: str
+    shard: int
+    done: int = 0
+    seconds: float = 0.0
+    batch_size: int = 0
+    waiting: str = ""
+    at: int = 0
+
+
+class Pulse:
+    """How far the task at work is. The task changes it, a thread of its own reads and tells it."""
+
+    def __init__(self) -> None:
+        self._added = 0
+        self._counter: Callable[[], int] = lambda: 0
+        self.batch_size = 0
+        self.waiting = ""
+
+    @property
+    def done(self) -> int:
+        """Documents that the task is through with."""
+        return self._added + self._counter()
+
+    def add(self, documents: int) -> None:
+        """So many documents more."""
+        self._added += documents
+
+    def follow(self, counter: Callable[[], int]) -> None:
+        """Add whatever this counter says when it is asked."""
+        self._counter = counter
+
+    @contextmanager
+    def told(self, ledger: Ledger, run_path: str, phase: str, shard: int, shards: Callable[[], int]) -> Iterator[None]:
+        """Tell it every few seconds while the block works, and once more in the end.
+
+        Args:
+            ledger: of the target; it can write.
+            run_path: of the run's audit document.
+            phase: the task.
+            shard: its number, 0 for none.
+            shards: asked once, when the block has worked for a while, how many shards the run has.
+        """
+        over = threading.Event()
+        path = f"{run_path}/pulses/{phase}-{shard:04d}"
+
+        def tell(began: float) -> None:
+            seconds = round(time.monotonic() - began, 3)
+            beat = Beat(phase, shard, self.done, seconds, self.batch_size, self.waiting)
+            fields = {name: value for name, value in beat._asdict().items() if name != "at"}
+            with suppress(FirestoreMigrationsError):
+                ledger.commit_again([ledger.put(path, fields)])
+
+        def keep_telling() -> None:
+            began = time.monotonic()
+            if over.wait(SECONDS):
+                return
+            pause = SECONDS
+            with suppress(FirestoreMigrationsError):
+                pause = max(SECONDS, shards() / _SHARDS_PER_SECOND)
+            tell(began)
+            while not over.wait(pause):
+                tell(began)
+            tell(began)
+
+        thread = threading.Thread(target=keep_telling, name="pulse", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join(SECONDS)
+
+
+def beats(ledger: Ledger, run_path: str, phase: str) -> list[Beat]:
+    """What the tasks of a phase told last; nothing of those that ended at once."""
+    return [
+        Beat(**{name: entry.data[name] for name in Beat._fields if name in entry.data}, at=entry.update_time)
+        for _, entry in ledger.entries(f"{run_path}/pulses", phase=phase)
+    ]

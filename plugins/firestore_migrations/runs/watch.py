@@ -1,0 +1,270 @@
+"""Watch: looks at one run again and again, while it works and afterwards, from its audit and its storage.
+
+It reads each record of a batch once, and besides that a few small documents each time, however large the run is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from firestore_migrations.authoring.migration import Migration
+from firestore_migrations.firestore.connection import Reader
+from firestore_migrations.firestore.scan import count
+from firestore_migrations.runs import status
+from firestore_migrations.runs.amend import RunName
+from firestore_migrations.runs.audit import OPEN
+from firestore_migrations.runs.budget import reads_before_writing, reads_of_verifying
+from firestore_migrations.runs.failure import CONFLICT
+from firestore_migrations.runs.holder import PATH, age
+from firestore_migrations.runs.ledger import Ledger
+from firestore_migrations.runs.options import DOWN, DRY_RUN
+from firestore_migrations.runs.plan import find_plan
+from firestore_migrations.runs.preflight import Course, find_course
+from firestore_migrations.runs.price import Prices, Usage
+from firestore_migrations.runs.progress import DONE, PHASES, WAITING, WORKING, Phase, Progress
+from firestore_migrations.runs.pulse import Beat, beats
+from firestore_migrations.runs.run import Target, instant, microseconds
+from firestore_migrations.runs.snapshot import find_snapshot
+from firestore_migrations.runs.tally import Tally
+
+_ALIVE = 30.0  # seconds since a pulse, after which its task is not at work any more
+_COUNT_SECONDS = 5.0
+_WRITTEN = frozenset({status.APPLIED, status.VERIFIED, status.ROLLED_BACK})
+_VERIFIED = frozenset({status.VERIFIED, status.ROLLED_BACK})
+_KINDS = (("backup", "snapshot"), ("dry_run", "plan"))
+
+
+class Watch:
+    """Looks at one run again and again. Not safe to use from several threads at once.
+
+    Args:
+        target: where.
+        reader: a connection to it; it need not be able to write.
+        version: of the migration.
+        run_id: the run's.
+        prices: for what it has cost.
+        migration: the file that it runs, for how many documents `backup` will read; None where it is gone.
+    """
+
+    def __init__(  # noqa: PLR0913 -- which run, and with what it is looked at
+        self,
+        target: Target,
+        reader: Reader,
+        version: str,
+        run_id: str,
+        prices: Prices | None = None,
+        migration: Migration | None = None,
+    ) -> None:
+        self._name = RunName(version, run_id)
+        self._reader = reader
+        self._ledger = Ledger(reader)
+        self._prices = prices or Prices()
+        self._migration = migration
+        self._folder = target.folder / version / run_id
+        self._tally = Tally()
+        self._planned: dict[str, Any] = {}
+        self._course: Course | None = None
+        self._finished: dict[str, list[int]] = {"snapshot": [], "plan": []}
+        self._to_read: int | None = None
+        self._reads = 0
+        self._open_failures = (0, 0)
+        self._known_failures = (-1, "")
+
+    def look(self) -> Progress:
+        """How far the run is now.
+
+        Raises:
+            Unavailable: the target does not answer.
+            StorageError: a file of the run is missing or altered.
+        """
+        (entry, lease), now = self._ledger.get(self._name.path, PATH)
+        if entry is None:
+            return Progress(waiting=self._held_by_another(None if lease is None else lease.data, now))
+        data, state = entry.data, entry.data["state"]
+        is_reviewed = state != status.PENDING and self._folder.has("review.json")
+        progress = self._after_review(data, now) if is_reviewed else self._before_review(data, now)
+        if not progress.waiting and data["finished_at"] is None:
+            waiting = self._waiting(data, None if lease is None else lease.data, now)
+            progress = replace(progress, waiting=waiting)
+        return progress
+
+    def _before_review(self, data: Mapping[str, Any], now: int) -> Progress:
+        self._planned = {}  # it may have begun anew
+        course = find_course(self._folder)
+        if course is None:
+            return Progress(data["state"], task="finish" if data["finished_at"] else "preflight")
+        if course != self._course:  # the first one, or it begins anew
+            self._course, self._finished = course, {"snapshot": [], "plan": []}
+            self._to_read = self._count(course, data)
+        phases: list[Phase] = []
+        at_work: list[Beat] = []
+        total = self._to_read
+        for name, kind in _KINDS:
+            finished = self._finish(kind, course)
+            done = sum(finished)
+            if len(finished) == len(course.shards):
+                phases.append(Phase(name, DONE, done, done))
+                total = done
+                continue
+            is_next = not data["finished_at"] and all(phase.state == DONE for phase in phases)
+            if is_next:
+                told = [b for b in beats(self._ledger, self._name.path, name) if b.shard >= len(finished)]
+                done += sum(b.done for b in told)
+                at_work = _alive(told, now)
+            known = None if total is None else max(done, total)
+            phases.append(Phase(name, WORKING if is_next else WAITING, done, known))
+        phases += map(Phase, PHASES[len(phases) :])
+        working = next((phase.name for phase in phases if phase.state == WORKING), "review")
+        rate = _rate(at_work)
+        return Progress(
+            data["state"],
+            "finish" if data["finished_at"] else working,
+            tuple(phases),
+            rate=rate,
+            eta=_eta(phases, rate),
+            waiting=_reason(at_work),
+            price=self._prices.of(Usage(reads=phases[0].done)),
+        )
+
+    def _finish(self, kind: str, course: Course) -> list[int]:
+        """The documents of each shard that is through with a phase, in order, up to the first that is not."""
+        finished = self._finished[kind]
+        while len(finished) < len(course.shards):
+            folder = self._folder / kind / f"{len(finished):04d}"
+            found: Any = find_snapshot(folder) if kind == "snapshot" else find_plan(folder)
+            if found is None or (kind == "snapshot" and found.read_time not in (0, course.read_time)):
+                break
+            finished.append(found.documents if kind == "snapshot" else found.scanned)
+        return finished
+
+    def _count(self, course: Course, data: Mapping[str, Any]) -> int | None:
+        """How many documents backup will read, if the server tells soon."""
+        if self._migration is None or data["direction"] == DOWN or not data.get("rollout_percent"):
+            return None
+        window = data.get("window")
+        interval = None if window is None else (microseconds(window["from"]), microseconds(window["to"]))
+        scopes = [step.scope for step in self._migration.steps if step.scope is not None]
+        found = [
+            count(self._reader, replace(scope, interval=interval), course.read_time, _COUNT_SECONDS) for scope in scopes
+        ]
+        return None if None in found else sum(number or 0 for number in found)
+
+    def _after_review(self, data: Mapping[str, Any], now: int) -> Progress:
+        self._read_the_plan(data)
+        if data["mode"] != DRY_RUN:
+            self._tally.read(self._ledger, f"{self._name.path}/batches")
+        self._look_at_failures(data)
+        apply, verify, at_work = self._written(data, now)
+        scanned = self._planned["counts"]["scanned"]
+        phases = [*(Phase(name, DONE, scanned, scanned) for name in PHASES[:2]), apply, verify]
+        rate = self._tally.rate(now) if apply.state == WORKING else _rate(at_work)
+        is_over, is_paused = data["finished_at"] is not None, data["state"] == status.PAUSED
+        conflicts, failed = self._open_failures
+        usage = self._tally.usage() + Usage(reads=self._reads + reads_of_verifying(self._folder))
+        return Progress(
+            state=data["state"],
+            task="finish" if is_over else status.PAUSED if is_paused else _task(data["state"], apply, verify),
+            phases=tuple(phases),
+            rate=0.0 if is_paused else rate,
+            eta=None if is_paused else _eta(phases, rate),
+            waiting="" if is_paused else _reason(at_work),
+            batches=self._tally.count,
+            planned_batches=0 if data["mode"] == DRY_RUN else self._planned["batches"],
+            batch_size=max((beat.batch_size for beat in at_work), default=0),
+            writes=self._tally.writes,
+            drifted=self._tally.drifted,
+            conflicts=conflicts,
+            failed=failed,
+            price=data["price"] if is_over else self._prices.of(usage),
+            estimate=(data.get("estimate") or self._planned)["price"],
+            series=self._tally.series(),
+            unread=self._tally.unread,
+        )
+
+    def _read_the_plan(self, data: Mapping[str, Any]) -> None:
+        """Read what was reviewed, unless it was read before."""
+        if self._planned and self._planned["plan_digest"] == data["plan_digest"]:
+            return
+        self._planned = self._folder.read_json("review.json")
+        plans = [find_plan(self._folder / name) for name, _, _ in self._planned["parts"]]
+        self._planned["batches"] = sum(plan.batches for plan in plans if plan is not None)
+        self._reads = reads_before_writing(self._folder)
+
+    def _written(self, data: Mapping[str, Any], now: int) -> tuple[Phase, Phase, list[Beat]]:
+        """How far apply and verify are, and what the workers tell of the one that works."""
+        state, scanned = data["state"], self._planned["counts"]["scanned"]
+        rows = self._planned["rows"] + sum(place["rows"] for place in data.get("residue", ()))
+        done = min(self._tally.documents, rows)
+        apply, verify = Phase("apply", WAITING, done, rows), Phase("verify", WAITING, 0, scanned)
+        if state in _WRITTEN:
+            apply = Phase("apply", DONE, rows, rows)
+        if state in _VERIFIED:
+            return apply, Phase("verify", DONE, scanned, scanned), []
+        if data["finished_at"] is not None or data["mode"] == DRY_RUN or state not in status.WRITING | _WRITTEN:
+            return apply, verify, []
+        if done < rows and apply.state != DONE:
+            told = _alive(beats(self._ledger, self._name.path, "apply"), now)
+            return replace(apply, state=WORKING), verify, told
+        told = _alive(beats(self._ledger, self._name.path, "verify"), now)
+        looked_at = min(sum(beat.done for beat in told), scanned)
+        return replace(apply, state=DONE), replace(verify, state=WORKING, done=looked_at), told
+
+    def _look_at_failures(self, data: Mapping[str, Any]) -> None:
+        """Read the open failures again where there are others than before."""
+        path = f"{self._name.path}/failures"
+        known = (self._ledger.count(path), data["state"])
+        if known != self._known_failures:
+            errors = [entry.data["error"] for _, entry in self._ledger.entries(path, state=OPEN)]
+            conflicts = sum(error.startswith(CONFLICT) for error in errors)
+            self._known_failures, self._open_failures = known, (conflicts, len(errors) - conflicts)
+
+    def _waiting(self, data: Mapping[str, Any], lease: Mapping[str, Any] | None, now: int) -> str:
+        """Why a run that has not ended does not go on, as far as the audit tells."""
+        state = data["state"]
+        if state == status.PAUSED:
+            by = [entry.data for _, entry in self._ledger.entries(f"{self._name.path}/events", task="pause")]
+            who = f" by {by[-1]['by']}" if by else ""
+            return f"paused{who}; it goes on when it is resumed"
+        if state == status.AWAITING_APPROVAL:
+            return f"a person is to approve plan {str(data['plan_digest'])[:16]}"
+        return self._held_by_another(lease, now)
+
+    def _held_by_another(self, lease: Mapping[str, Any] | None, now: int) -> str:
+        if lease is None or lease["expires_at"] <= instant(now) or lease["holder"] == self._name.holder:
+            return ""
+        if not lease["holder"]:
+            return f"{lease.get('remark') or 'the target was unlocked'}; it is free in a moment"
+        since = lease.get("since")
+        held = f", for {age(instant(now) - since)}" if since else ""
+        return f"run {lease['holder']} holds the target{held}"
+
+
+def _task(state: str, apply: Phase, verify: Phase) -> str:
+    """The task that works or is next, of a run that was reviewed."""
+    between = {status.PLANNED: "review", status.AWAITING_APPROVAL: "approve"}
+    working = next((phase.name for phase in (apply, verify) if phase.state == WORKING), "finish")
+    return between.get(state, working)
+
+
+def _alive(told: list[Beat], now: int) -> list[Beat]:
+    return [beat for beat in told if (now - beat.at) / 1_000_000 < _ALIVE]
+
+
+def _rate(at_work: list[Beat]) -> float:
+    """Documents a second, of all shards that work, since each began."""
+    return sum(beat.done / beat.seconds for beat in at_work if beat.seconds)
+
+
+def _reason(at_work: list[Beat]) -> str:
+    """Why they wait, as the first one tells."""
+    return next((beat.waiting for beat in at_work if beat.waiting), "")
+
+
+def _eta(phases: list[Phase], rate: float) -> float | None:
+    """Seconds until the phase at work is through at this rate."""
+    for phase in phases:
+        if phase.state == WORKING and phase.total is not None and rate > 0:
+            return max(0.0, (phase.total - phase.done) / rate)
+    return None
