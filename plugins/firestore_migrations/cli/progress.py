@@ -1,4 +1,4 @@
-"""What is shown on standard error while a run works: a bar in a terminal, plain lines elsewhere."""
+"""How far a run is, in words; on standard error while it works: a bar in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -9,16 +9,63 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from firestore_migrations import configuration
+from firestore_migrations.authoring.migration import Migration
 from firestore_migrations.runs.run import Target
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from firestore_migrations.runs.progress import Progress
+    from firestore_migrations.runs.progress import Phase, Progress
 
-_SECONDS = 1.0
-_SHARE = 20  # looking takes a twentieth of the time at most
-_UNITS = {"backup": "shards", "dry_run": "shards"}
+SECONDS = 1.0
+"""Between two looks."""
+SHARE = 20
+"""Looking takes a twentieth of the time at most."""
+_SELDOM = 10.0  # seconds between two lines of one task
+
+
+def text_of(progress: Progress) -> str:
+    """How far a run is, in one line, like `apply 12,400 of 50,000 documents, 830/s, 45 s left`."""
+    phase = progress.working
+    if phase is None or phase.name != progress.task:
+        said = progress.task
+    else:
+        parts = [f"{phase.name} {documents_of(phase)}".rstrip(), speed_of(progress), left_of(progress)]
+        said = ", ".join(part for part in parts if part)
+    if not progress.waiting:
+        return said
+    return progress.waiting if progress.waiting.startswith(said) else f"{said}: {progress.waiting}"
+
+
+def documents_of(phase: Phase) -> str:
+    """How many documents a phase is through with, and of how many where that is known; empty of none."""
+    if phase.total is None:
+        return f"{phase.done:,} documents" if phase.done else ""
+    return f"{phase.done:,} of {phase.total:,} documents"
+
+
+def speed_of(progress: Progress) -> str:
+    """Documents a second; empty where nothing moves."""
+    if not progress.rate:
+        return ""
+    return f"{progress.rate:,.0f}/s" if progress.rate >= 10 else f"{progress.rate:.1f}/s"
+
+
+def left_of(progress: Progress) -> str:
+    """How long the phase at work still takes; empty where nobody knows."""
+    return "" if progress.eta is None else f"{duration(progress.eta)} left"
+
+
+def duration(seconds: float) -> str:
+    """A length of time in the two largest units that it fills."""
+    whole = round(seconds)
+    days, hours, minutes = whole // 86_400, whole % 86_400 // 3_600, whole % 3_600 // 60
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
 
 
 class Display:
@@ -26,14 +73,15 @@ class Display:
 
     Args:
         target: where it runs.
-        version: of the migration.
+        migration: what runs.
         verbose: log lines go to standard error too, so there is no bar.
     """
 
-    def __init__(self, target: Target, version: str, *, verbose: bool) -> None:
+    def __init__(self, target: Target, migration: Migration, *, verbose: bool) -> None:
         self._target = target
-        self._version = version
-        self._show = _Lines(version) if verbose or not sys.stderr.isatty() else _Bar(version)
+        self._migration = migration
+        version = migration.version
+        self._show = Lines(version) if verbose or not sys.stderr.isatty() else _Bar(version)
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self._stack = ExitStack()
@@ -64,25 +112,28 @@ class Display:
 
     def _look(self, run_id: str) -> None:
         from firestore_migrations.firestore.connection import Reader
-        from firestore_migrations.runs.ledger import Ledger
-        from firestore_migrations.runs.progress import Watch
+        from firestore_migrations.runs.watch import Watch
 
+        migration = self._migration
         with Reader(self._target.address) as reader:
-            watch = Watch(self._target, Ledger(reader), self._version, run_id)
+            watch = Watch(self._target, reader, migration.version, run_id, configuration.prices(), migration)
             while not self._over.is_set():
                 began = time.monotonic()
                 with suppress(Exception):  # the run itself reports what is wrong
                     self._show.show(watch.look())
-                self._over.wait(max(_SECONDS, (time.monotonic() - began) * _SHARE))
+                self._over.wait(max(SECONDS, (time.monotonic() - began) * SHARE))
 
 
-class _Lines:
-    """One line when the phase changes, and one every ten seconds in which batches were committed."""
+class Lines:
+    """One line when another task is next, and one every ten seconds in which something moved.
 
-    def __init__(self, version: str) -> None:
-        self._version = version
-        self._phase = ""
-        self._done = 0
+    Args:
+        name: what each line begins with.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._task = self._text = ""
         self._at = 0.0
 
     def __enter__(self) -> Self:
@@ -98,12 +149,12 @@ class _Lines:
         """Nothing was taken away."""
 
     def show(self, progress: Progress) -> None:
-        now = time.monotonic()
-        is_new = progress.phase != self._phase
-        if not is_new and (progress.done == self._done or now - self._at < 10):
+        """Write how far the run is, if that is worth a line."""
+        now, text = time.monotonic(), text_of(progress)
+        if progress.task == self._task and (text == self._text or now - self._at < _SELDOM):
             return
-        self._phase, self._done, self._at = progress.phase, progress.done, now
-        sys.stderr.write(f"{self._version} {_text(progress)}\n")
+        self._task, self._text, self._at = progress.task, text, now
+        sys.stderr.write(f"{self._name} {text}\n")
         sys.stderr.flush()
 
 
@@ -143,16 +194,11 @@ class _Bar:
         self._progress.start()
 
     def show(self, progress: Progress) -> None:
+        """Move it."""
+        phase = progress.working
         self._progress.update(
             self._task,
-            description=f"{self._version} {_text(progress)}",
-            completed=progress.done,
-            total=progress.planned or None,
+            description=f"{self._version} {text_of(progress)}",
+            completed=0 if phase is None else phase.done,
+            total=None if phase is None else phase.total or None,
         )
-
-
-def _text(progress: Progress) -> str:
-    if not progress.planned:
-        return progress.phase
-    unit = _UNITS.get(progress.phase, "batches")
-    return f"{progress.phase} {progress.done:,} of {progress.planned:,} {unit}"

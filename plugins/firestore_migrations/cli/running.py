@@ -104,7 +104,7 @@ def _perform(arguments: Namespace, verb: str, fixed: dict[str, Any]) -> Answer:
             f"--set {param} contradicts the command.",
             "Use --target." if param == "target" else "Use the verb: dry-run, run, redrive or rollback.",
         )
-    with Display(target, migration.version, verbose=arguments.verbose) as display:
+    with Display(target, migration, verbose=arguments.verbose) as display:
         run_id = run_in_process(
             migration,
             {**given, **fixed, "target": name},
