@@ -47,6 +47,7 @@ class Progress:
         estimate: what its plan said that it would cost; None before there is one.
         series: documents a second over time: pairs of seconds since the first commit, and the rate from there on.
         unread: batches that this watcher has not read yet; the numbers are too low by them.
+        has_ended: whether none of its tasks works any more, or will, unless somebody clears one.
     """
 
     state: str = ""
@@ -66,6 +67,7 @@ class Progress:
     estimate: float | None = None
     series: tuple[tuple[float, float], ...] = ()
     unread: int = 0
+    has_ended: bool = False
 
     @property
     def working(self) -> Phase | None:

@@ -70,7 +70,7 @@ class Pulse:
 
     @contextmanager
     def told(self, ledger: Ledger, run_path: str, phase: str, shard: int, shards: Callable[[], int]) -> Iterator[None]:
-        """Tell it every few seconds while the block works, and once more in the end.
+        """Tell it every few seconds while the block works, and once more in the end, when nothing waits any more.
 
         Args:
             ledger: of the target; it can write.
@@ -86,7 +86,7 @@ class Pulse:
             seconds = round(time.monotonic() - began, 3)
             beat = Beat(phase, shard, self.done, seconds, self.batch_size, self.waiting)
             fields = {name: value for name, value in beat._asdict().items() if name != "at"}
-            with suppress(FirestoreMigrationsError):
+            with suppress(FirestoreMigrationsError, ValueError):  # gRPC's, where the connection was closed meanwhile
                 ledger.commit_again([ledger.put(path, fields)])
 
         def keep_telling() -> None:
@@ -94,7 +94,7 @@ class Pulse:
             if over.wait(SECONDS):
                 return
             pause = SECONDS
-            with suppress(FirestoreMigrationsError):
+            with suppress(FirestoreMigrationsError, ValueError):
                 pause = max(SECONDS, shards() / _SHARDS_PER_SECOND)
             tell(began)
             while not over.wait(pause):
@@ -106,6 +106,7 @@ class Pulse:
         try:
             yield
         finally:
+            self.waiting = ""
             over.set()
             thread.join(SECONDS)
 

@@ -23,6 +23,8 @@ class Tally:
 
     Attributes:
         count: of the records.
+        batches: that were committed; those that were split or sealed wrote nothing.
+        unplanned: how many more these will be than the reviewed plan has: parts of split ones, and residue.
         documents: rows of the plan that they are through with, whatever became of them.
         writes: documents that were written; `deleted` of them.
         drifted: rows that were planned again.
@@ -32,6 +34,8 @@ class Tally:
     """
 
     count: int = 0
+    batches: int = 0
+    unplanned: int = 0
     documents: int = 0
     writes: int = 0
     deleted: int = 0
@@ -46,7 +50,8 @@ class Tally:
     def read(self, ledger: Ledger, path: str) -> None:
         """Read what was committed since the last time."""
         since = instant(0) if self._last is None else self._last - _OVERLAP
-        found = list(ledger.entries_since(path, "stamped_at", since, _MOST_RECORDS))
+        most = _MOST_RECORDS + len(self._recent)  # these are read again
+        found = list(ledger.entries_since(path, "stamped_at", since, most))
         for name, entry in found:
             if name not in self._recent:
                 self._add(BatchRecord.of(name, entry))
@@ -54,12 +59,16 @@ class Tally:
             self._last = max(entry.data["stamped_at"], self._last or entry.data["stamped_at"])
         if self._last is not None:
             self._recent = {name: at for name, at in self._recent.items() if at >= self._last - _OVERLAP}
-        self.unread = max(0, ledger.count(path) - self.count) if len(found) == _MOST_RECORDS else 0
+        self.unread = max(0, ledger.count(path) - self.count) if len(found) == most else 0
 
     def _add(self, record: BatchRecord) -> None:
         self.count += 1
+        if record.split and not record.plan:
+            self.unplanned += len(record.split) - 1
         if record.split or record.sealed_by:
             return
+        self.batches += 1
+        self.unplanned += bool(record.plan)
         first, last = map(int, record.rows.split("-"))
         self.documents += last - first + 1
         self._by_second[record.stamped_at // 1_000_000] += last - first + 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from firestore_migrations.authoring.migration import Migration
 from firestore_migrations.firestore.connection import Reader
@@ -34,6 +34,32 @@ _COUNT_SECONDS = 5.0
 _WRITTEN = frozenset({status.APPLIED, status.VERIFIED, status.ROLLED_BACK})
 _VERIFIED = frozenset({status.VERIFIED, status.ROLLED_BACK})
 _KINDS = (("backup", "snapshot"), ("dry_run", "plan"))
+_ENDS = frozenset({status.FAILED, status.REJECTED})
+_NEEDS_THE_TARGET = frozenset({status.APPLYING, status.ROLLING_BACK, status.APPLIED})
+
+
+class _Finished(NamedTuple):
+    """What a shard came to that is through with a phase: its documents, and how many were read for them."""
+
+    documents: int
+    reads: int
+
+
+def has_ended(data: Mapping[str, Any], *, is_holder: bool) -> bool:
+    """Whether no task of a run works any more, or will, unless somebody clears one.
+
+    A run that ended, and of which a task was cleared, holds the target again, though its document still says when it
+    ended. One that preflight refused, or whose lease another took over, has failed with an error and without `finish`;
+    one that is resumed with another budget has none until its tasks go on.
+
+    Args:
+        data: the run's audit document.
+        is_holder: whether it holds the target.
+    """
+    if is_holder or data["state"] == status.PAUSED:
+        return False
+    is_lost = data["state"] == status.FAILED and data["error"] is not None
+    return data["finished_at"] is not None or data["state"] == status.REJECTED or is_lost
 
 
 class Watch:
@@ -66,7 +92,7 @@ class Watch:
         self._tally = Tally()
         self._planned: dict[str, Any] = {}
         self._course: Course | None = None
-        self._finished: dict[str, list[int]] = {"snapshot": [], "plan": []}
+        self._finished: dict[str, list[_Finished]] = {"snapshot": [], "plan": []}
         self._to_read: int | None = None
         self._reads = 0
         self._open_failures = (0, 0)
@@ -80,37 +106,43 @@ class Watch:
             StorageError: a file of the run is missing or altered.
         """
         (entry, lease), now = self._ledger.get(self._name.path, PATH)
+        held = None if lease is None or lease.data["expires_at"] <= instant(now) else lease.data
         if entry is None:
-            return Progress(waiting=self._held_by_another(None if lease is None else lease.data, now))
+            return Progress(waiting=self._held_by_another(held, now))
         data, state = entry.data, entry.data["state"]
-        is_reviewed = state != status.PENDING and self._folder.has("review.json")
-        progress = self._after_review(data, now) if is_reviewed else self._before_review(data, now)
-        if not progress.waiting and data["finished_at"] is None:
-            waiting = self._waiting(data, None if lease is None else lease.data, now)
-            progress = replace(progress, waiting=waiting)
+        is_over = has_ended(data, is_holder=held is not None and held["holder"] == self._name.holder)
+        # What has ended without a batch and holds the target again begins anew: the old review counts no more.
+        begins_anew = state in _ENDS and not is_over and not data.get("writing_since")
+        is_reviewed = state != status.PENDING and not begins_anew and self._folder.has("review.json")
+        progress = (self._after_review if is_reviewed else self._before_review)(data, now, is_over=is_over)
+        if not progress.waiting and not is_over:
+            progress = replace(progress, waiting=self._waiting(data, held, now))
         return progress
 
-    def _before_review(self, data: Mapping[str, Any], now: int) -> Progress:
+    def _before_review(self, data: Mapping[str, Any], now: int, *, is_over: bool) -> Progress:
         self._planned = {}  # it may have begun anew
         course = find_course(self._folder)
         if course is None:
-            return Progress(data["state"], task="finish" if data["finished_at"] else "preflight")
+            return Progress(data["state"], task="finish" if is_over else "preflight", has_ended=is_over)
         if course != self._course:  # the first one, or it begins anew
             self._course, self._finished = course, {"snapshot": [], "plan": []}
             self._to_read = self._count(course, data)
         phases: list[Phase] = []
         at_work: list[Beat] = []
-        total = self._to_read
+        reads, total = 0, self._to_read
         for name, kind in _KINDS:
             finished = self._finish(kind, course)
-            done = sum(finished)
+            done = sum(shard.documents for shard in finished)
+            reads += sum(shard.reads for shard in finished)
             if len(finished) == len(course.shards):
                 phases.append(Phase(name, DONE, done, done))
                 total = done
                 continue
-            is_next = not data["finished_at"] and all(phase.state == DONE for phase in phases)
+            if name == "backup":  # it is through with what it has read, also with what a rollout leaves out
+                done = reads
+            is_next = not is_over and all(phase.state == DONE for phase in phases)
             if is_next:
-                told = [b for b in beats(self._ledger, self._name.path, name) if b.shard >= len(finished)]
+                told = [b for b in self._beats(name, course) if b.shard >= len(finished)]
                 done += sum(b.done for b in told)
                 at_work = _alive(told, now)
             known = None if total is None else max(done, total)
@@ -120,15 +152,20 @@ class Watch:
         rate = _rate(at_work)
         return Progress(
             data["state"],
-            "finish" if data["finished_at"] else working,
+            "finish" if is_over else working,
             tuple(phases),
             rate=rate,
             eta=_eta(phases, rate),
             waiting=_reason(at_work),
-            price=self._prices.of(Usage(reads=phases[0].done)),
+            price=data["price"] if is_over else self._prices.of(Usage(reads=max(reads, phases[0].done))),
+            has_ended=is_over,
         )
 
-    def _finish(self, kind: str, course: Course) -> list[int]:
+    def _beats(self, name: str, course: Course) -> list[Beat]:
+        """What the tasks of a phase told last; nothing of what they told before the run began anew."""
+        return [beat for beat in beats(self._ledger, self._name.path, name) if beat.at >= course.read_time]
+
+    def _finish(self, kind: str, course: Course) -> list[_Finished]:
         """The documents of each shard that is through with a phase, in order, up to the first that is not."""
         finished = self._finished[kind]
         while len(finished) < len(course.shards):
@@ -136,7 +173,7 @@ class Watch:
             found: Any = find_snapshot(folder) if kind == "snapshot" else find_plan(folder)
             if found is None or (kind == "snapshot" and found.read_time not in (0, course.read_time)):
                 break
-            finished.append(found.documents if kind == "snapshot" else found.scanned)
+            finished.append(_Finished(found.documents if kind == "snapshot" else found.scanned, found.reads))
         return finished
 
     def _count(self, course: Course, data: Mapping[str, Any]) -> int | None:
@@ -151,27 +188,27 @@ class Watch:
         ]
         return None if None in found else sum(number or 0 for number in found)
 
-    def _after_review(self, data: Mapping[str, Any], now: int) -> Progress:
+    def _after_review(self, data: Mapping[str, Any], now: int, *, is_over: bool) -> Progress:
         self._read_the_plan(data)
         if data["mode"] != DRY_RUN:
             self._tally.read(self._ledger, f"{self._name.path}/batches")
         self._look_at_failures(data)
-        apply, verify, at_work = self._written(data, now)
+        apply, verify, at_work = self._written(data, now, is_over=is_over)
         scanned = self._planned["counts"]["scanned"]
         phases = [*(Phase(name, DONE, scanned, scanned) for name in PHASES[:2]), apply, verify]
         rate = self._tally.rate(now) if apply.state == WORKING else _rate(at_work)
-        is_over, is_paused = data["finished_at"] is not None, data["state"] == status.PAUSED
+        is_paused = data["state"] == status.PAUSED
         conflicts, failed = self._open_failures
         usage = self._tally.usage() + Usage(reads=self._reads + reads_of_verifying(self._folder))
         return Progress(
             state=data["state"],
-            task="finish" if is_over else status.PAUSED if is_paused else _task(data["state"], apply, verify),
+            task="finish" if is_over else status.PAUSED if is_paused else _task(data, apply, verify),
             phases=tuple(phases),
             rate=0.0 if is_paused else rate,
             eta=None if is_paused else _eta(phases, rate),
             waiting="" if is_paused else _reason(at_work),
-            batches=self._tally.count,
-            planned_batches=0 if data["mode"] == DRY_RUN else self._planned["batches"],
+            batches=self._tally.batches,
+            planned_batches=0 if data["mode"] == DRY_RUN else self._planned["batches"] + self._tally.unplanned,
             batch_size=max((beat.batch_size for beat in at_work), default=0),
             writes=self._tally.writes,
             drifted=self._tally.drifted,
@@ -181,6 +218,7 @@ class Watch:
             estimate=(data.get("estimate") or self._planned)["price"],
             series=self._tally.series(),
             unread=self._tally.unread,
+            has_ended=is_over,
         )
 
     def _read_the_plan(self, data: Mapping[str, Any]) -> None:
@@ -192,17 +230,17 @@ class Watch:
         self._planned["batches"] = sum(plan.batches for plan in plans if plan is not None)
         self._reads = reads_before_writing(self._folder)
 
-    def _written(self, data: Mapping[str, Any], now: int) -> tuple[Phase, Phase, list[Beat]]:
+    def _written(self, data: Mapping[str, Any], now: int, *, is_over: bool) -> tuple[Phase, Phase, list[Beat]]:
         """How far apply and verify are, and what the workers tell of the one that works."""
         state, scanned = data["state"], self._planned["counts"]["scanned"]
         rows = self._planned["rows"] + sum(place["rows"] for place in data.get("residue", ()))
         done = min(self._tally.documents, rows)
         apply, verify = Phase("apply", WAITING, done, rows), Phase("verify", WAITING, 0, scanned)
-        if state in _WRITTEN:
+        if state in _WRITTEN or 0 < rows == done:
             apply = Phase("apply", DONE, rows, rows)
         if state in _VERIFIED:
             return apply, Phase("verify", DONE, scanned, scanned), []
-        if data["finished_at"] is not None or data["mode"] == DRY_RUN or state not in status.WRITING | _WRITTEN:
+        if is_over or data["mode"] == DRY_RUN or state not in status.WRITING | _WRITTEN:
             return apply, verify, []
         if done < rows and apply.state != DONE:
             told = _alive(beats(self._ledger, self._name.path, "apply"), now)
@@ -227,12 +265,14 @@ class Watch:
             by = [entry.data for _, entry in self._ledger.entries(f"{self._name.path}/events", task="pause")]
             who = f" by {by[-1]['by']}" if by else ""
             return f"paused{who}; it goes on when it is resumed"
-        if state == status.AWAITING_APPROVAL:
+        if state == status.AWAITING_APPROVAL and not _is_approved(data):
             return f"a person is to approve plan {str(data['plan_digest'])[:16]}"
+        if lease is None and state in _NEEDS_THE_TARGET:
+            return "nobody works on it: its lease ran out or was taken away"
         return self._held_by_another(lease, now)
 
     def _held_by_another(self, lease: Mapping[str, Any] | None, now: int) -> str:
-        if lease is None or lease["expires_at"] <= instant(now) or lease["holder"] == self._name.holder:
+        if lease is None or lease["holder"] == self._name.holder:
             return ""
         if not lease["holder"]:
             return f"{lease.get('remark') or 'the target was unlocked'}; it is free in a moment"
@@ -241,11 +281,16 @@ class Watch:
         return f"run {lease['holder']} holds the target{held}"
 
 
-def _task(state: str, apply: Phase, verify: Phase) -> str:
+def _task(data: Mapping[str, Any], apply: Phase, verify: Phase) -> str:
     """The task that works or is next, of a run that was reviewed."""
-    between = {status.PLANNED: "review", status.AWAITING_APPROVAL: "approve"}
+    between = {status.PLANNED: "review", status.AWAITING_APPROVAL: "apply" if _is_approved(data) else "approve"}
     working = next((phase.name for phase in (apply, verify) if phase.state == WORKING), "finish")
-    return between.get(state, working)
+    return between.get(data["state"], working)
+
+
+def _is_approved(data: Mapping[str, Any]) -> bool:
+    """Whether a person has approved the plan; the run's state tells that once it writes."""
+    return bool(data.get("approved_digest")) and data["approved_digest"] == data["plan_digest"]
 
 
 def _alive(told: list[Beat], now: int) -> list[Beat]:
