@@ -37,23 +37,43 @@ def let_go_on(dag_id: str, run_id: str) -> Cleared:
         require_database()
     except ConfigurationError:
         return Cleared(is_known=False)
-    from airflow.models.dagrun import DagRun
     from airflow.models.taskinstance import clear_task_instances
     from airflow.utils.session import create_session
-    from airflow.utils.state import State, TaskInstanceState
 
     with create_session() as session:
-        found = DagRun.find(dag_id=dag_id, run_id=run_id, session=session)
-        if not found:
+        found = _unfinished(dag_id, run_id, session)
+        if found is None:
             return Cleared(is_known=False)
-        tasks = found[0].get_task_instances(session=session)
-        cleared = []
-        if found[0].state in State.finished_dr_states:
-            cleared = [task for task in tasks if task.state != TaskInstanceState.SUCCESS or task.task_id == _FINISH]
-            clear_task_instances(cleared, session)
-        else:
-            _wake([task for task in tasks if task.state == TaskInstanceState.UP_FOR_RESCHEDULE], session)
-    return Cleared(True, len(cleared), scheduler_is_alive())
+        if found:
+            clear_task_instances(found, session)
+        return Cleared(True, len(found), scheduler_is_alive())
+
+
+def to_clear(dag_id: str, run_id: str) -> list[str | tuple[str, int]]:
+    """The tasks to clear of a DAG run that has ended, as Airflow's API names them; of one that goes on, wake them."""
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        found = _unfinished(dag_id, run_id, session) or []
+        return [task.task_id if task.map_index < 0 else (task.task_id, task.map_index) for task in found]
+
+
+def _unfinished(dag_id: str, run_id: str, session: Session) -> list[TaskInstance] | None:
+    """Of a DAG run that has ended, the tasks that did not succeed, and `finish`; None where Airflow does not know it.
+
+    Of one that goes on, there are none, and its tasks that wait are woken.
+    """
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.state import State, TaskInstanceState
+
+    found = DagRun.find(dag_id=dag_id, run_id=run_id, session=session)
+    if not found:
+        return None
+    tasks = found[0].get_task_instances(session=session)
+    if found[0].state in State.finished_dr_states:
+        return [task for task in tasks if task.state != TaskInstanceState.SUCCESS or task.task_id == _FINISH]
+    _wake([task for task in tasks if task.state == TaskInstanceState.UP_FOR_RESCHEDULE], session)
+    return []
 
 
 def _wake(tasks: list[TaskInstance], session: Session) -> None:

@@ -35,7 +35,7 @@ def make_rehearsal_dag() -> DAG:
         max_active_runs=1,
         is_paused_upon_creation=False,
         tags=["firestore-migrations", "rehearsal"],
-        params=_params([migration.version for migration in migrations]),
+        params=make_params([migration.version for migration in migrations]),
         default_args=RETRYING,
     ) as dag:
         refresh = FirestoreRehearsalOperator(task_id="refresh", phase="refresh")
@@ -64,7 +64,8 @@ def _schedule() -> CronTriggerTimetable | None:
     return None if cron is None else CronTriggerTimetable(cron, timezone="UTC", run_immediately=timedelta(0))
 
 
-def _params(versions: list[str]) -> dict[str, Param]:
+def make_params(versions: list[str]) -> dict[str, Param]:
+    """The parameters of a rehearsal, as the trigger form shows them."""
     target = configuration.rehearsal_target()
     default = (target,) if target else ()
     return {

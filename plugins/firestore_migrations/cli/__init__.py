@@ -5,13 +5,15 @@
     place       which folder, version and target are meant
     files       new, check
     states      status, history
+    watching    watch
     running     run, dry-run, rollback
     rehearsing  rehearse
     upgrading   upgrade
     verifying   verify
     controlling pause, resume, cancel, unlock
     attesting   baseline, repair
-    progress    what is shown while a run works
+    progress    how far a run is, in words, and what is shown while it works
+    picture     how far it is, in full
 
 Standard output holds the result alone, as a table or as one JSON value; logs, progress and errors go to standard error.
 Exit codes: 0 done, or nothing to do; 1 failed; 2 used wrongly, or not configured; 3 (status) versions are pending or

@@ -90,6 +90,20 @@ COMMANDS = (
         (_VERSION, _option("--events", action="store_true", help="and what happened in each"), *_ON_TARGET),
     ),
     Command(
+        "watch",
+        "follow a run until it has ended; Ctrl-C stops the watching, never the run",
+        f"{_HERE}.watching.watch",
+        (
+            _option(
+                "run",
+                metavar="RUN",
+                nargs="?",
+                help="its id, as `history` lists it, or VERSION/id (default: the run at work)",
+            ),
+            *_ON_TARGET,
+        ),
+    ),
+    Command(
         "dry-run",
         "back up, plan and price a version; no document is written",
         f"{_HERE}.running.dry_run",

@@ -161,6 +161,15 @@ class Plan:
         )
 
 
+def collections_of(plans: Iterable[Plan]) -> dict[str, dict[str, int]]:
+    """Rows by collection, in order, and operation, of several plans together."""
+    totals: dict[str, Counter[str]] = {}
+    for plan in plans:
+        for name, counts in plan.collections.items():
+            totals.setdefault(name, Counter()).update(counts)
+    return {name: dict(counts) for name, counts in sorted(totals.items())}
+
+
 class PlanWriter:
     """Writes rows as they are planned, cut into batches.
 
@@ -289,7 +298,7 @@ def read_batches(folder: Folder, plan: Plan, first_row: int = 0) -> Iterator[Bat
         StorageError: a segment is missing, truncated or altered.
     """
     for group in read_groups(folder, plan.segments):
-        rows = list(map(Row, *_columns(group)))
+        rows = rows_of(group)
         yield Batch(rows_name(first_row + rows[0].row, first_row + rows[-1].row), rows)
 
 
@@ -312,6 +321,11 @@ def read_rows(folder: Folder, name: str) -> list[Row]:
     if not sha256:
         raise StorageError(f"{name!r} does not name kept rows.", "The audit was altered by hand; restore it.")
     (group,) = read_groups(folder / digest, [Segment(segment_name(0, sha256), 0, 0, sha256)])
+    return rows_of(group)
+
+
+def rows_of(group: pa.Table) -> list[Row]:
+    """The rows of a row group, or of a part of it."""
     return list(map(Row, *_columns(group)))
 
 

@@ -90,11 +90,20 @@ def newest(results: Folder, checksum: str) -> Rehearsal | None:
     Raises:
         StorageError: a result was altered.
     """
+    judged = [rehearsal for rehearsal in of_checksum(results, checksum) if rehearsal.verdict != NOT_REHEARSED]
+    return judged[-1] if judged else None
+
+
+def of_checksum(results: Folder, checksum: str) -> list[Rehearsal]:
+    """Every rehearsal of a checksum, the last one last.
+
+    Raises:
+        StorageError: a result was altered.
+    """
     folder = results / checksum
     names = [name for name in folder.names() if name.endswith(".json")]
     found = [Rehearsal(**_tuples(folder.read_json(name))) for name in names]
-    judged = [rehearsal for rehearsal in found if rehearsal.verdict != NOT_REHEARSED]
-    return max(judged, key=lambda rehearsal: datetime.fromisoformat(rehearsal.finished_at), default=None)
+    return sorted(found, key=lambda rehearsal: datetime.fromisoformat(rehearsal.finished_at))
 
 
 def refuse_unrehearsed(run: Run, now: datetime | None = None) -> Rehearsal | None:

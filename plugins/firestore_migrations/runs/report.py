@@ -7,7 +7,7 @@ from typing import Any
 from firestore_migrations.runs.committed import Part
 from firestore_migrations.runs.failure import Failure
 from firestore_migrations.runs.outside import described
-from firestore_migrations.runs.plan import Plan
+from firestore_migrations.runs.plan import Plan, collections_of
 from firestore_migrations.runs.price import in_dollars
 from firestore_migrations.runs.run import Run
 from firestore_migrations.runs.sample import Sample, samples
@@ -65,20 +65,15 @@ def _price(result: dict[str, Any]) -> str:
 
 
 def _collections(plans: list[Plan]) -> list[str]:
-    totals: dict[str, dict[str, int]] = {}
-    for plan in plans:
-        for name, counts in plan.collections.items():
-            total = totals.setdefault(name, {"created": 0, "updated": 0, "deleted": 0})
-            for operation, count in counts.items():
-                total[operation] += count
-    rows = [{"collection": f"`{name}`", **counts} for name, counts in sorted(totals.items())]
+    none = {"created": 0, "updated": 0, "deleted": 0}
+    rows = [{"collection": f"`{name}`", **none, **counts} for name, counts in collections_of(plans).items()]
     return _table(["collection", "created", "updated", "deleted"], rows) if rows else ["Nothing would change."]
 
 
 def _sample(sample: Sample) -> list[str]:
     rows = [
-        {"field": _code(field), "before": _cell(before), "after": _cell(after)}
-        for field, before, after in sample.differences
+        {"field": _code(found.field), "before": _cell(found.before), "after": _cell(found.after)}
+        for found in sample.differences
     ]
     return [f"**{sample.operation}** {_code(sample.path)}", "", *_table(["field", "before", "after"], rows), ""]
 

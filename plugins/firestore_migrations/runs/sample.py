@@ -17,14 +17,25 @@ from firestore_migrations.runs.storage import Folder
 _MOST_TEXT = 60
 _BATCHES_LOOKED_AT = 10
 ABSENT = ""
+_SERVER_TIME = "the server's time"
 
 
 class Difference(NamedTuple):
-    """One field of a sampled document: its path, and what it was and will be; empty where it is absent."""
+    """One field of a sampled document.
+
+    Attributes:
+        field: its path.
+        before: what it was; empty where it was absent.
+        after: what it will be; empty where it will be absent.
+        before_type: Firestore's name of the type that it had.
+        after_type: of the type that it will have.
+    """
 
     field: str
     before: str
     after: str
+    before_type: str = ""
+    after_type: str = ""
 
 
 class Sample(NamedTuple):
@@ -65,11 +76,17 @@ def sample(row: Row, policy: str) -> Sample:
     old = {} if before is None else before.fields
     new = {} if after is None else after.fields
     differences = [
-        Difference(field, _show(one, policy), "the server's time" if field in stamps else _show(other, policy))
+        Difference(
+            field,
+            _show(one, policy),
+            _SERVER_TIME if field in stamps else _show(other, policy),
+            _type(one),
+            "timestamp" if field in stamps else _type(other),
+        )
         for field, one, other in _differing(old, new, ())
     ]
     shown = {difference.field for difference in differences}
-    differences += [Difference(field, ABSENT, "the server's time") for field in sorted(stamps - shown)]
+    differences += [Difference(field, ABSENT, _SERVER_TIME, "", "timestamp") for field in sorted(stamps - shown)]
     return Sample(row.path, row.operation, tuple(differences))
 
 
@@ -104,9 +121,14 @@ def _show(value: Any | None, policy: str) -> str:
     return text if len(text) <= _MOST_TEXT else text[: _MOST_TEXT - 1] + "…"
 
 
+def _type(value: Any | None) -> str:
+    """Firestore's name of a value's type."""
+    return "" if value is None else str(value.WhichOneof("value_type")).removesuffix("_value")
+
+
 def _shape(value: Any) -> str:
     """The type of a value, and how long it is where it has a length."""
-    kind = str(value.WhichOneof("value_type")).removesuffix("_value")
+    kind = _type(value)
     if kind in ("string", "bytes"):
         return f"{kind}({len(getattr(value, kind + '_value'))})"
     if kind == "array":

@@ -226,7 +226,10 @@ class Watch:
         if self._planned and self._planned["plan_digest"] == data["plan_digest"]:
             return
         self._planned = self._folder.read_json("review.json")
-        plans = [find_plan(self._folder / name) for name, _, _ in self._planned["parts"]]
+        if "batches" in self._planned:
+            self._reads = self._planned["reads_before_writing"]
+            return
+        plans = [find_plan(self._folder / name) for name, _, _ in self._planned["parts"]]  # of an older release
         self._planned["batches"] = sum(plan.batches for plan in plans if plan is not None)
         self._reads = reads_before_writing(self._folder)
 
