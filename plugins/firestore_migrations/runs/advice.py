@@ -171,11 +171,11 @@ class Adviser:
             rehearsals=self._rehearsals,
         )
         try:
+            if options.redrive:
+                failed_before(run, self._audit)
             check_gates(run, self._audit)
             if options.direction == DOWN and not standing(version.version, self._audit).ups:
                 return Refused(f"{version.version} has written nothing that could be taken back.")
-            if options.redrive:
-                failed_before(run, self._audit)
             self._refuse_while_held()
         except (Refused, AuditAltered, StorageError) as refusal:
             return refusal

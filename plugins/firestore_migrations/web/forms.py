@@ -62,7 +62,7 @@ def conf_of(params: Mapping[str, Param], form: FormData) -> dict[str, Any]:
 
 def new_run_id() -> str:
     """The id of the run that a form begins. It is in the form: sent twice, it begins one run."""
-    return f"page__{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S.%f}+00:00_{secrets.token_hex(3)}"
+    return f"page__{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S}_{secrets.token_hex(3)}"
 
 
 def _field(name: str, param: Param, value: Any) -> Field:

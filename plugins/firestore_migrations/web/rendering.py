@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from functools import cache
@@ -13,10 +14,12 @@ from urllib.parse import quote
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from firestore_migrations.runs.price import in_dollars
 from firestore_migrations.web import PREFIX
 
+_CODE = re.compile("`([^`]+)`")
 STATIC = Path(__file__).parent / "static"
 LOOKS = {
     "verified": ("✓", "good"),
@@ -104,6 +107,11 @@ def number(value: float | None) -> str:
     return "" if value is None else f"{value:,.0f}"
 
 
+def prose(text: str) -> Markup:
+    """A text of ours, with what stands in backticks as code; everything else of it is escaped."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 -- escaped before
+
+
 def instant_of(window: Mapping[str, datetime]) -> str:
     """An interval to read; midnights without their time."""
     ends = [window[name].astimezone(timezone.utc).isoformat(" ") for name in ("from", "to")]
@@ -120,7 +128,14 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        dollars=in_dollars, when=when, short=short, duration=duration, took=took, number=number, interval=instant_of
+        dollars=in_dollars,
+        when=when,
+        short=short,
+        duration=duration,
+        took=took,
+        number=number,
+        interval=instant_of,
+        prose=prose,
     )
     environment.globals.update(looks=LOOKS, in_path=in_path)
     return environment

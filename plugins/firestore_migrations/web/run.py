@@ -26,7 +26,7 @@ from firestore_migrations.web.airflow import DagRunState, find_dag_run
 from firestore_migrations.web.places import PLACES
 from firestore_migrations.web.watches import WATCHES
 
-_ROWS = 25
+_ROWS = 10
 _FAILURES = 100
 
 

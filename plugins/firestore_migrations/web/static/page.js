@@ -62,8 +62,12 @@ async function refresh(part) {
         part.classList.remove("stale");
         if (text.trim() !== part.dataset.shown) {
           const focus = describeFocus(part);
+          const open = [...part.querySelectorAll("details[open]")].map((details) => details.id);
           part.innerHTML = text; // our own markup, in which the server has escaped every value
           part.dataset.shown = text.trim();
+          for (const id of open) {
+            document.getElementById(id)?.setAttribute("open", "");
+          }
           restoreFocus(part, focus);
           guardForms(part);
           freeLinks(part);
@@ -83,10 +87,6 @@ async function refresh(part) {
 function guardForms(part) {
   for (const form of part.querySelectorAll("form[method=post]")) {
     form.addEventListener("submit", (event) => {
-      if (form.dataset.asks && !form.dataset.sure && !window.confirm(form.dataset.asks)) {
-        event.preventDefault();
-        return;
-      }
       if (form.dataset.sent) {
         event.preventDefault();
         return;
