@@ -24,10 +24,12 @@ def picture(title: str, progress: Progress) -> RenderableType:
     from rich.text import Text
 
     phases = Table.grid(padding=(0, 2))
+    for is_bar in (False, True, False, False):
+        phases.add_column(no_wrap=not is_bar)  # where it is narrow, the bar is what shrinks
     for phase in progress.phases:
         state = "not done" if progress.has_ended and phase.state != DONE else phase.state
         share = ProgressBar(
-            total=phase.total or 1, completed=phase.done if phase.total else phase.state == DONE, width=30
+            total=phase.total or 1, completed=phase.done if phase.total else phase.state == DONE, width=24
         )
         moves = f"{speed_of(progress)}  {left_of(progress)}".strip() if phase is progress.working else ""
         phases.add_row(f"  {phase.name}", share, documents_of(phase), Text(moves or state))
