@@ -39,6 +39,7 @@ hypothesis.settings.load_profile("emulator")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What tests/chaos is told; pytest reads options of its own only here."""
     parser.addoption("--kills", type=int, default=10, help="workers that tests/chaos kills, each way")
+    parser.addoption("--pictures", default="", help="where tests/web leaves its pictures of the page")
     parser.addoption("--seed", default="1", help="what all chance of tests/chaos is drawn from")
 
 

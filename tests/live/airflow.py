@@ -25,7 +25,9 @@ _PATIENCE = 420  # seconds, on a machine that is busy with other tests
 class Live:
     """Airflow as a person has it before them: by its API, as administrator, and by its commands."""
 
-    def __init__(self, home: AirflowHome, airflow: Standalone, api: AirflowApi) -> None:
+    def __init__(self, home: AirflowHome, airflow: Standalone, api: AirflowApi, url: str) -> None:
+        self.url = url
+        self.passwords = home.passwords()
         self._home = home
         self._airflow = airflow
         self._api = api
@@ -71,6 +73,10 @@ class Live:
         page: dict[str, Any] = self._api.request("GET", path)
         self._api.request("PATCH", path, json={"chosen_options": [option], "params_input": fields})
         return page
+
+    def request(self, method: str, path: str, **arguments: Any) -> Any:
+        """One request to Airflow's API, as administrator."""
+        return self._api.request(method, path, **arguments)
 
     def command(self, *arguments: str) -> str:
         """Run a command of Airflow's, or ours, on this Airflow; what it printed."""
@@ -120,4 +126,4 @@ def living(
             wait_for(lambda: airflow.check() or (api.is_healthy() and wanted <= api.dags()), _PATIENCE)
             for name, extra in connections.items():
                 api.set_connection(name, "firestore", extra)
-            yield Live(home, airflow, api)
+            yield Live(home, airflow, api, f"http://127.0.0.1:{port}")

@@ -76,5 +76,13 @@ def of_bad_input(request: Request, _error: RequestValidationError) -> Response:
     return _refusal(request, status.HTTP_400_BAD_REQUEST, what, "Go back, and follow the links of the page.")
 
 
+@app.exception_handler(Exception)
+def of_a_defect(request: Request, _error: Exception) -> Response:
+    """A defect of this page; the server's log says which."""
+    what = "This page has a defect; nothing was changed by looking at it."
+    next_step = "The log of Airflow's API server says more; please report it. The terminal shows the same: "
+    return _refusal(request, status.HTTP_500_INTERNAL_SERVER_ERROR, what, f"{next_step}`firestore-migrations status`.")
+
+
 def _refusal(request: Request, code: int, what: str, next_step: str = "") -> Response:
     return render(request, "error.html", {"what": what, "next_step": next_step, "code": code}, code)

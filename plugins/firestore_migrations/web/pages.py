@@ -28,7 +28,7 @@ from firestore_migrations.web.chart import points_of
 from firestore_migrations.web.overview import table
 from firestore_migrations.web.places import PLACES
 from firestore_migrations.web.rendering import render
-from firestore_migrations.web.run import RunPage, Search, Which, failures_of, plan_page, run_page
+from firestore_migrations.web.run import RunPage, Search, Which, failures_of, plan_page, run_page, whole
 from firestore_migrations.web.version import version_page
 
 router = APIRouter()
@@ -132,7 +132,7 @@ def rollback_form(request: Request, target: str, version: str, visitor: VisitorD
 
     def look(_target: Target, reader: Reader) -> dict[str, Any]:
         stands = standing(version, Audit(Ledger(reader)))
-        runs = [(run_id, stands.runs[run_id]) for run_id in stands.ups]
+        runs = [(run_id, whole(stands.runs[run_id])) for run_id in stands.ups]
         return {"runs": runs, "left": stands.left_by(stands.ups)}
 
     values = PLACES.ask(target, look)

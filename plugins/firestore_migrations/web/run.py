@@ -10,11 +10,12 @@ from firestore_migrations.errors import UnknownVersion
 from firestore_migrations.firestore.connection import Reader
 from firestore_migrations.runs import status
 from firestore_migrations.runs.amend import RunName
-from firestore_migrations.runs.audit import OPEN
+from firestore_migrations.runs.audit import NO_COUNTS, OPEN
 from firestore_migrations.runs.committed import Part
 from firestore_migrations.runs.control import PAUSABLE, UNFINISHED
 from firestore_migrations.runs.holder import Holder, holder
 from firestore_migrations.runs.ledger import Ledger
+from firestore_migrations.runs.options import APPLY, UP
 from firestore_migrations.runs.plan import collections_of, find_plan
 from firestore_migrations.runs.progress import Progress
 from firestore_migrations.runs.run import NONE, Target
@@ -28,6 +29,15 @@ from firestore_migrations.web.watches import WATCHES
 
 _ROWS = 10
 _FAILURES = 100
+_ABSENT: dict[str, Any] = {
+    **dict.fromkeys(("approved_by", "cancelled_by", "checksum", "error", "finished_at", "plan_digest", "window")),
+    "direction": UP,
+    "mode": APPLY,
+    "price": 0.0,
+    "rollout_percent": 100,
+    "triggered_by": "",
+    "warnings": (),
+}
 
 
 @dataclass(frozen=True)
@@ -95,7 +105,7 @@ class RunPage:
     @property
     def is_over(self) -> bool:
         """Whether it has ended, so that nothing of it changes any more unless somebody acts."""
-        return self.data is not None and self.data["finished_at"] is not None
+        return self.progress.has_ended
 
     @property
     def waiting(self) -> str:
@@ -154,6 +164,7 @@ def run_page(which: Which) -> RunPage:
         ledger = Ledger(reader)
         found, _ = ledger.get(which.name.path, which.name.version_path)
         data, of_version = (None if entry is None else entry.data for entry in found)
+        data = None if data is None else whole(data)
         progress = WATCHES.look(target, reader, *which.name, migration)
         return target, data, of_version or {}, progress, holder(ledger)
 
@@ -206,6 +217,11 @@ def failures_of(which: Which, wanted: Search) -> tuple[list[dict[str, Any]], int
     ]
     found.sort(key=lambda failure: (failure["state"] != OPEN, failure["path"]))
     return found[:_FAILURES], max(0, len(found) - _FAILURES)
+
+
+def whole(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's document with every field that pages show: one of a baseline, or of an older release, has fewer."""
+    return {**_ABSENT, **data, "counts": {**NO_COUNTS, **(data.get("counts") or {})}}
 
 
 def _shown(row: Any, target: Target) -> Sample:

@@ -20,6 +20,7 @@ from firestore_migrations.runs.rehearsal import Rehearsal, of_checksum
 from firestore_migrations.runs.run import Target
 from firestore_migrations.web import files
 from firestore_migrations.web.places import PLACES
+from firestore_migrations.web.run import whole
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def version_page(version: str) -> VersionPage:
         held = holder(ledger)
         adviser = Adviser(target, ledger, discovered, held, configuration.rehearsals())
         status = next((found for found in adviser.versions if found.version == version), None)
-        runs = dict(reversed(Audit(ledger).runs(version).items()))
+        runs = {run_id: whole(data) for run_id, data in reversed(Audit(ledger).runs(version).items())}
         actions = adviser.actions(status) if status else ()
         return OnTarget(target.name, target, status=status, actions=actions, runs=runs, held=held)
 
