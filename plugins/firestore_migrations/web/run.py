@@ -100,7 +100,7 @@ class RunPage:
     @property
     def state(self) -> str:
         """The run's state, by the audit."""
-        return self.progress.state or status.PENDING
+        return str(self.data["state"]) if self.data is not None else status.PENDING
 
     @property
     def is_over(self) -> bool:
