@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
+import time
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -119,3 +121,28 @@ def world(
     made.write({f"users/{name}": {"name": name} for name in ("ada", "bob", "cyd")})
     yield made
     made.close()
+
+
+def in_a_terminal(terminal: Terminal, *words: str, types: str = "") -> tuple[Typed, str]:
+    """Perform a command whose standard input and error are a terminal, in which somebody types; also what it showed."""
+    ours, theirs = pty.openpty()
+    os.write(ours, types.encode())
+    streams = {"stdin": theirs, "stdout": subprocess.PIPE, "stderr": theirs}
+    with subprocess.Popen([SCRIPT, *words], cwd=terminal.folder, **streams) as process:
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # Linux says so when the last writer has gone
+            while chunk := os.read(ours, 65536):
+                shown += chunk
+        out = process.communicate()[0]
+    os.close(ours)
+    return Typed(process.returncode, out.decode(), ""), shown.decode()
+
+
+def until(holds: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
+    """Wait until something holds, while a process works that is to bring it about."""
+    deadline = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < deadline
+        assert process is None or process.poll() is None, process.communicate()
+        time.sleep(0.05)

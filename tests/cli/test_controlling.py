@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 
 from firestore_migrations.runs.run import instant
-from tests.cli.conftest import SCRIPT, Terminal, Typed
+from tests.cli.conftest import SCRIPT, Terminal, Typed, until
 from tests.runs.world import Life, World
 
 pytestmark = pytest.mark.usefixtures("airflow_home")
@@ -41,14 +40,6 @@ def running(terminal: Terminal, here: World) -> Iterator[subprocess.Popen[str]]:
     if process.poll() is None:
         process.kill()
     process.communicate()
-
-
-def until(holds: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
-    deadline = time.monotonic() + 120
-    while not holds():
-        assert time.monotonic() < deadline
-        assert process is None or process.poll() is None, process.communicate()
-        time.sleep(0.05)
 
 
 def written(world: World) -> int:

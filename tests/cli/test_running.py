@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import signal
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import ADD_GREETING, SCRIPT, Terminal, Typed
+from tests.cli.conftest import ADD_GREETING, SCRIPT, Terminal, in_a_terminal
 from tests.runs.world import World
 
 pytestmark = pytest.mark.usefixtures("airflow_home")
@@ -24,7 +22,7 @@ def test_run_prints_json_alone_while_a_bar_moves_in_the_terminal_and_rollback_is
     terminal: Terminal, world: World
 ) -> None:
     before = world.read()
-    up, shown = _in_a_terminal(terminal, "run", "v001", "--output", "json")
+    up, shown = in_a_terminal(terminal, "run", "v001", "--output", "json")
     assert (up.code, up.json["state"], up.json["counts"]["updated"]) == (0, "verified", 3), shown
     assert {"version", "run", "plan_digest", "snapshot_uri", "plan_uri", "price", "seconds"} <= {*up.json}
     assert "v001 starting Airflow" in shown
@@ -96,27 +94,11 @@ def test_a_target_that_asks_for_approval_asks_in_the_terminal_and_without_one_re
         "rejected",
         {"type": "Rejected", "message": "nobody could be asked: there is no terminal"},
     )
-    no, shown = _in_a_terminal(terminal, "run", "v001", "--output", "json", types="n\n")
+    no, shown = in_a_terminal(terminal, "run", "v001", "--output", "json", types="n\n")
     assert (no.code, no.json["state"], world.data()) == (1, "rejected", before)
     assert "to firestore_default (development)? [y/N]" in shown
 
-    yes, shown = _in_a_terminal(terminal, "run", "v001", "--output", "json", types="y\n")
+    yes, shown = in_a_terminal(terminal, "run", "v001", "--output", "json", types="y\n")
     assert (yes.code, yes.json["state"]) == (0, "verified"), shown
     run = world.records()[f"v001/runs/{yes.json['run']}"]
     assert (run["approved_by"], run["approved_digest"]) == (run["triggered_by"], yes.json["plan_digest"])
-
-
-def _in_a_terminal(terminal: Terminal, *words: str, types: str = "") -> tuple[Typed, str]:
-    """Perform a command whose standard input and error are a terminal, in which somebody types; also what it showed."""
-    ours, theirs = pty.openpty()
-    os.write(ours, types.encode())
-    streams = {"stdin": theirs, "stdout": subprocess.PIPE, "stderr": theirs}
-    with subprocess.Popen([SCRIPT, *words], cwd=terminal.folder, **streams) as process:
-        os.close(theirs)
-        shown = b""
-        with suppress(OSError):  # Linux says so when the last writer has gone
-            while chunk := os.read(ours, 65536):
-                shown += chunk
-        out = process.communicate()[0]
-    os.close(ours)
-    return Typed(process.returncode, out.decode(), ""), shown.decode()

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 
 import pytest
 
@@ -19,7 +16,7 @@ from firestore_migrations.runs import control
 from firestore_migrations.runs.amend import RunName
 from firestore_migrations.runs.ledger import Ledger
 from tests.bad_network import BadNetwork
-from tests.cli.conftest import SCRIPT, Terminal
+from tests.cli.conftest import SCRIPT, Terminal, in_a_terminal, until
 from tests.runs.world import Life, World
 
 pytestmark = pytest.mark.usefixtures("airflow_home")
@@ -32,7 +29,7 @@ def running(terminal: Terminal, world: World) -> Iterator[subprocess.Popen[str]]
     process = _started(
         terminal, "run", "v001", "--set", "batch_size=1", "--set", "max_writes_per_second=10", "--output", "json"
     )
-    _until(lambda: bool(world.records()), process)
+    until(lambda: bool(world.records()), process)
     yield process
     if process.poll() is None:
         process.kill()
@@ -43,14 +40,6 @@ def _started(terminal: Terminal, *words: str) -> subprocess.Popen[str]:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     return subprocess.Popen([SCRIPT, *words], cwd=terminal.folder, env=environment, **pipes)
-
-
-def _until(holds: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
-    deadline = time.monotonic() + 120
-    while not holds():
-        assert time.monotonic() < deadline
-        assert process is None or process.poll() is None, process.communicate()
-        time.sleep(0.05)
 
 
 def _paused(world: World, terminal: Terminal) -> Life:
@@ -146,19 +135,9 @@ def test_ctrl_c_ends_the_watching_and_never_the_run(terminal: Terminal, world: W
 
 def test_in_a_terminal_everything_is_drawn_again_where_it_was(terminal: Terminal, world: World) -> None:
     world.run(terminal.migration("v001"), run_id="first")
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [SCRIPT, "watch", "first", "--output", "json"], cwd=terminal.folder, stdout=subprocess.PIPE, stderr=theirs
-    ) as process:
-        os.close(theirs)
-        shown = b""
-        with suppress(OSError):  # Linux says so when the last writer has gone
-            while chunk := os.read(ours, 65536):
-                shown += chunk
-        out = process.communicate()[0]
-    os.close(ours)
-    assert (process.returncode, json.loads(out)["state"]) == (0, "verified")
-    for drawn in (b"run first: verified", b"dry_run", "━".encode(), b"3 written", b"\x1b["):
+    done, shown = in_a_terminal(terminal, "watch", "first", "--output", "json")
+    assert (done.code, done.json["state"]) == (0, "verified")
+    for drawn in ("run first: verified", "dry_run", "━", "3 written", "\x1b["):
         assert drawn in shown
 
 
@@ -171,9 +150,9 @@ def test_a_target_that_goes_away_is_named_and_waited_for(
     is_away = threading.Event()
 
     def go_away_and_come_back() -> None:
-        _until(lambda: network.calls["RunAggregationQuery"] > 1)  # it looks for the second time
+        until(lambda: network.calls["RunAggregationQuery"] > 1)  # it looks for the second time
         is_away.set()
-        _until(lambda: network.broken["BatchGetDocuments"] > 4)
+        until(lambda: network.broken["BatchGetDocuments"] > 4)
         _told(world, control.cancel)
         is_away.clear()
 

@@ -113,7 +113,8 @@ def worlds(emulator: Emulator, project_id: str, tmp_path_factory: pytest.TempPat
 def migrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the migrations; a test may edit a file."""
     folder = tmp_path_factory.mktemp("migrations")
-    for file in MIGRATIONS.glob("*.py"):
+    shipped = [PROJECT / "migrations" / f"{name}.py" for name in ("v001_add_user_stats", "v002_migrate_pricing")]
+    for file in [*shipped, *MIGRATIONS.glob("*.py")]:
         (folder / file.name).write_text(file.read_text())
     return folder
 

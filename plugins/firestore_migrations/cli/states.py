@@ -12,6 +12,7 @@ from firestore_migrations.cli import place
 from firestore_migrations.cli.performing import DONE, PENDING, Answer, error_of
 from firestore_migrations.runs.options import APPLY
 from firestore_migrations.runs.price import in_dollars
+from firestore_migrations.runs.windows import Window
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -156,16 +157,10 @@ def _windows_of(version: VersionStatus) -> list[str]:
         return []
     lines = [f"\nWindows of {version.version}, from the first instant up to but without the second, in UTC:"]
     for kind, windows in version.windows.items():
-        shown = [_window(window) for window in windows[:_MOST_WINDOWS]]
+        shown = [Window.recorded(window).text for window in windows[:_MOST_WINDOWS]]
         more = [f"and {len(windows) - len(shown)} more"] if len(windows) > len(shown) else []
         lines.append(f"  {kind:11}  {', '.join(shown + more) or 'none'}")
     return lines
-
-
-def _window(window: dict[str, datetime]) -> str:
-    """An interval to read; midnights without their time."""
-    ends = [window["from"].isoformat(" "), window["to"].isoformat(" ")]
-    return " to ".join(end.removesuffix("+00:00").removesuffix(" 00:00:00") for end in ends)
 
 
 def _runs_table(runs: list[dict[str, Any]]) -> Any:
@@ -181,7 +176,7 @@ def _runs_table(runs: list[dict[str, Any]]) -> Any:
         took = "" if run["seconds"] is None else f"{run['seconds']:.1f}"
         started, state, price = when(run["started_at"]), painted(run["state"]), _price(run)
         what = (started, run["direction"], run["mode"], state, took, price)
-        window = [_window(run["window"]) if run.get("window") else ""] if has_windows else []
+        window = [Window.recorded(run["window"]).text if run.get("window") else ""] if has_windows else []
         table.add_row(*what, run["triggered_by"], counts_of(run["counts"]), run["run"], *window)
     return table
 

@@ -17,7 +17,7 @@ from firestore_migrations.runs.amend import RunName
 from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.control import PAUSABLE, UNFINISHED
 from firestore_migrations.runs.gates import check_gates
-from firestore_migrations.runs.holder import Holder
+from firestore_migrations.runs.holder import holder
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.options import APPLY, DOWN, DRY_RUN, Options
 from firestore_migrations.runs.overview import VersionStatus, overview
@@ -63,22 +63,23 @@ class Adviser:
         target: which.
         ledger: of the target; it need not be able to write.
         discovered: the files.
-        held: who holds the target.
         rehearsals: where the results of rehearsals are kept.
+
+    Attributes:
+        held: who holds the target; None where it is free.
+        versions: where every version stands, in order.
     """
 
-    def __init__(
-        self, target: Target, ledger: Ledger, discovered: Discovered, held: Holder | None, rehearsals: Folder | None
-    ) -> None:
+    def __init__(self, target: Target, ledger: Ledger, discovered: Discovered, rehearsals: Folder | None) -> None:
         self._target = target
         self._discovered = discovered
-        self._held = held
+        self.held = holder(ledger)
         self._rehearsals = rehearsals
         self._audit = _Once(ledger)
-        self.versions = overview(self._audit, discovered, held)
+        self.versions = overview(self._audit, discovered, self.held)
         names = {version.version: version.run for version in self.versions if version.run}
         entries, _ = ledger.get(*(RunName(*name).path for name in names.items())) if names else ([], 0)
-        self.last = {name: entry.data for name, entry in zip(names, entries, strict=True) if entry is not None}
+        self._last = {name: entry.data for name, entry in zip(names, entries, strict=True) if entry is not None}
 
     def next(self, version: VersionStatus) -> Action | None:
         """The next safe thing to do with a version; None where there is nothing to do."""
@@ -105,7 +106,7 @@ class Adviser:
 
     def _wanted(self, version: VersionStatus) -> list[Action]:
         """What a version's state asks for; the action with a `why` comes next."""
-        state, run_id, data = version.state, version.run or "", self.last.get(version.version, {})
+        state, run_id, data = version.state, version.run or "", self._last.get(version.version, {})
         if data.get("finished_at") is None and data.get("state") in UNFINISHED:
             return self._of_a_run_at_work(run_id, data)
         if state in (status.CHANGED, status.MISSING, status.OUT_OF_ORDER):
@@ -182,9 +183,9 @@ class Adviser:
         return None
 
     def _refuse_while_held(self) -> None:
-        if self._held is not None:
+        if self.held is not None:
             raise Refused(
-                f"Run {self._held.run} holds {self._target.name}." if self._held.run else f"{self._held.remark}.",
+                f"Run {self.held.run} holds {self._target.name}." if self.held.run else f"{self.held.remark}.",
                 "Wait for it, or end it.",
             )
 

@@ -64,9 +64,7 @@ class Ledger:
         full_parent = f"{self._reader.address.name}/documents" + (f"/{parent}" if parent else "")
         query = collection_query(name)
         for field, value in equal.items():
-            query.where.field_filter.field.field_path = field
-            query.where.field_filter.op = wire.StructuredQuery.FieldFilter.EQUAL
-            query.where.field_filter.value.CopyFrom(values.encode(value, field))
+            _compare(query, field, wire.StructuredQuery.FieldFilter.EQUAL, value)
         if at is None:
             _, at = self._reader.get([f"{collection}/-"])
         for stored in run_query(self._reader, full_parent, query, at):
@@ -86,9 +84,7 @@ class Ledger:
         parent, _, name = collection.rpartition("/")
         query = wire.StructuredQuery()
         query.from_.add(collection_id=name)
-        query.where.field_filter.field.field_path = field
-        query.where.field_filter.op = wire.StructuredQuery.FieldFilter.GREATER_THAN_OR_EQUAL
-        query.where.field_filter.value.CopyFrom(values.encode(at_least, field))
+        _compare(query, field, wire.StructuredQuery.FieldFilter.GREATER_THAN_OR_EQUAL, at_least)
         query.order_by.add(direction=wire.StructuredQuery.ASCENDING).field.field_path = field
         query.limit.value = most
         _, at = self._reader.get([f"{collection}/-"])
@@ -102,10 +98,7 @@ class Ledger:
         request = self._aggregation(collection)
         query = request.structured_aggregation_query
         if field:
-            condition = query.structured_query.where.field_filter
-            condition.field.field_path = field
-            condition.op = wire.StructuredQuery.FieldFilter.GREATER_THAN_OR_EQUAL
-            condition.value.CopyFrom(values.encode(at_least, field))
+            _compare(query.structured_query, field, wire.StructuredQuery.FieldFilter.GREATER_THAN_OR_EQUAL, at_least)
         return self._aggregate(request)["count"]
 
     def sum(self, collection: str, field: str) -> tuple[int, int]:
@@ -268,3 +261,11 @@ class Ledger:
         data = {name: values.decode(fields[name], str) for name in fields}
         refuse_altered(stored.path, data)
         return Entry(data, stored.update_time)
+
+
+def _compare(query: Any, field: str, operator: Any, value: Any) -> None:
+    """Make a query ask for the documents whose field compares like this with a value."""
+    condition = query.where.field_filter
+    condition.field.field_path = field
+    condition.op = operator
+    condition.value.CopyFrom(values.encode(value, field))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from typing import Any
 
 from firestore_migrations.errors import FirestoreMigrationsError, RunCancelled, RunPaused
@@ -52,8 +51,9 @@ def perform(run: Run, phase: str, shard: int | None = None) -> Any:
                 with ExitStack() as stack:
                     if phase not in _AT_THE_ENDS:
                         stack.enter_context(lease.kept())
-                        count = partial(_shards_of, run)
-                        stack.enter_context(run.pulse.told(ledger, run.path, phase, shard or 0, count))
+                        stack.enter_context(
+                            run.pulse.told(ledger, run.path, phase, shard or 0, lambda: len(course_of(run).shards))
+                        )
                     return OF_RUN[phase](run) if shard is None else OF_SHARD[phase](run, shard)
             except RunPaused:
                 lease.acquire()
@@ -71,10 +71,6 @@ def perform(run: Run, phase: str, shard: int | None = None) -> Any:
     except Exception as error:
         _record(run, phase, type(error).__name__)
         raise
-
-
-def _shards_of(run: Run) -> int:
-    return len(course_of(run).shards)
 
 
 def _record(run: Run, phase: str, message: str) -> None:

@@ -11,7 +11,7 @@ from firestore_migrations.firestore.ramp import seconds_for
 from firestore_migrations.runs import redrive, status
 from firestore_migrations.runs.approval import voided
 from firestore_migrations.runs.audit import NO_COUNTS, Audit
-from firestore_migrations.runs.budget import budget_of, reads_before_writing
+from firestore_migrations.runs.budget import budget_of
 from firestore_migrations.runs.committed import Part, joined_digest
 from firestore_migrations.runs.failure import CONFLICT, Failure
 from firestore_migrations.runs.ledger import Ledger
@@ -23,7 +23,7 @@ from firestore_migrations.runs.price import Usage, in_dollars
 from firestore_migrations.runs.report import report
 from firestore_migrations.runs.run import Run
 from firestore_migrations.runs.side_effects import warnings_of
-from firestore_migrations.runs.snapshot import find_snapshot
+from firestore_migrations.runs.snapshot import Snapshot, find_snapshot
 
 _ESTIMATED = ("reads", "writes", "deletes", "price", "seconds")
 _UNLIMITED = 5000.0  # writes a second, about, where nothing holds them back
@@ -52,7 +52,8 @@ def review(run: Run) -> dict[str, Any]:
     counts = counts_of(plans)
     failures = [Failure(*failure) for plan in plans for failure in plan.failures]
     outside = count_outside(run)
-    usage = estimate(run, plans)
+    snapshots = [found for shard in shards if (found := find_snapshot(_snapshot(run, shard.index)))]
+    usage = estimate(run, plans, snapshots)
     price = run.prices.of(usage)
     result = {
         "plan_digest": digest,
@@ -72,7 +73,7 @@ def review(run: Run) -> dict[str, Any]:
             result["remark"] = redrive.described(run, audit, redrive.failed_before(run, audit))
     if run.window is not None:
         result["without_window_field"] = outside
-    run.folder.write_json("review.json", {**result, **_joined(run, plans), "parts": parts})
+    run.folder.write_json("review.json", {**result, **_joined(run, plans, snapshots), "parts": parts})
     run.folder.write("report.md", report(run, result, plans, parts, failures).encode())
     with Writer(run.target.address) as writer:
         audit = Audit(Ledger(writer))
@@ -91,14 +92,20 @@ def review(run: Run) -> dict[str, Any]:
     return result
 
 
-def _joined(run: Run, plans: list[Plan]) -> dict[str, Any]:
+def _joined(run: Run, plans: list[Plan], snapshots: list[Snapshot]) -> dict[str, Any]:
     """What whoever reads the review need not ask of a thousand shards again."""
     return {
         "digests": [plan.digest for plan in plans],
         "batches": sum(plan.batches for plan in plans),
         "collections": collections_of(plans),
-        "reads_before_writing": reads_before_writing(run.folder),
+        "reads_before_writing": _reads_so_far(run, plans, snapshots),
     }
+
+
+def _reads_so_far(run: Run, plans: list[Plan], snapshots: list[Snapshot]) -> int:
+    """What backup, dry run and the counts of a window's review have read."""
+    of_snapshots, of_plans = sum(found.reads for found in snapshots), sum(plan.reads for plan in plans)
+    return of_snapshots + of_plans + reads_of_counting(run.folder)
 
 
 def counts_of(plans: list[Plan]) -> dict[str, int]:
@@ -117,10 +124,9 @@ def counts_of(plans: list[Plan]) -> dict[str, int]:
     }
 
 
-def estimate(run: Run, plans: list[Plan]) -> Usage:
+def estimate(run: Run, plans: list[Plan], snapshots: list[Snapshot]) -> Usage:
     """What the whole run will use: counted for backup and plan, foreseen for apply and verify."""
     operations = counts_of(plans)
-    snapshots = [snapshot for i in range(len(plans)) if (snapshot := find_snapshot(_snapshot(run, i)))]
     scanned = sum(snapshot.documents for snapshot in snapshots)
     scan_reads = sum(snapshot.reads for snapshot in snapshots)
     batches = sum(plan.batches for plan in plans)
@@ -133,7 +139,7 @@ def estimate(run: Run, plans: list[Plan]) -> Usage:
     if not run.is_down:  # what the scan does not show again: it is no document of the scope, or left the window
         verify_reads += sum(plan.rows for plan in asked_by_name)
     return Usage(
-        reads=scan_reads + planning_reads + verify_reads + reads_of_counting(run.folder),
+        reads=_reads_so_far(run, plans, snapshots) + verify_reads,
         writes=operations["created"] + operations["updated"] + batches + sum(plan.pins for plan in plans),
         deletes=operations["deleted"],
     )

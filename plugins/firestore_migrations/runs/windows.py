@@ -64,6 +64,12 @@ class Window:
         return cls(fields["from"], fields["to"])
 
     @property
+    def text(self) -> str:
+        """The window to read, in UTC; midnights without their time."""
+        ends = [end.astimezone(timezone.utc).isoformat(" ") for end in (self.start, self.end)]
+        return " to ".join(end.removesuffix("+00:00").removesuffix(" 00:00:00") for end in ends)
+
+    @property
     def fields(self) -> dict[str, datetime]:
         """The window as the audit keeps it."""
         return {"from": self.start, "to": self.end}

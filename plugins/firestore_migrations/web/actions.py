@@ -49,7 +49,7 @@ async def trigger(request: Request, dag_id: str, visitor: VisitorDep) -> Respons
     except ApiRefusal as refusal:
         if refusal.status != status.HTTP_409_CONFLICT:
             filled = pages.Filled(conf, run_id, refusal)
-            return await run_in_threadpool(pages.form_again, request, visitor, dag_id, filled)
+            return await run_in_threadpool(pages.form_of, request, visitor, dag_id, filled)
     migration = files.migration_of_dag(dag_id)
     if migration is None:
         return _to(request, "dags", dag_id, "runs", run_id)

@@ -17,8 +17,6 @@ from sqlalchemy import func, select
 
 from firestore_migrations.web.access import Visitor
 
-TASKS = ("preflight", "backup", "dry_run", "review", "approve", "apply", "verify", "finish")
-
 
 class ApiRefusal(Exception):
     """Airflow's API said no.

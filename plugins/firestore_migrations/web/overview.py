@@ -10,7 +10,7 @@ from firestore_migrations.authoring.discovery import Discovered
 from firestore_migrations.errors import FirestoreMigrationsError
 from firestore_migrations.firestore.connection import Reader
 from firestore_migrations.runs.advice import Action, Adviser
-from firestore_migrations.runs.holder import Holder, holder
+from firestore_migrations.runs.holder import Holder
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.overview import VersionStatus
 from firestore_migrations.runs.run import Target
@@ -107,11 +107,9 @@ def table(visitor: Visitor, state: str = "") -> Table:
 
 
 def _column(target: Target, reader: Reader, discovered: Discovered) -> Column:
-    ledger = Ledger(reader)
-    held = holder(ledger)
-    adviser = Adviser(target, ledger, discovered, held, configuration.rehearsals())
+    adviser = Adviser(target, Ledger(reader), discovered, configuration.rehearsals())
     cells = {version.version: _cell(version, adviser) for version in adviser.versions}
-    return Column(target.name, target, held=held, cells=cells)
+    return Column(target.name, target, held=adviser.held, cells=cells)
 
 
 def _cell(version: VersionStatus, adviser: Adviser) -> Cell:

@@ -12,14 +12,17 @@ from fastapi.responses import HTMLResponse, Response, StreamingResponse
 
 from firestore_migrations import configuration, params, rehearsal
 from firestore_migrations.errors import UnknownVersion
+from firestore_migrations.firestore.change import CREATED, DELETED, UPDATED
 from firestore_migrations.firestore.connection import Reader
+from firestore_migrations.runs.advice import ROLLBACK
 from firestore_migrations.runs.amend import RunName
 from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.holder import holder
 from firestore_migrations.runs.ledger import Ledger
+from firestore_migrations.runs.price import Usage
 from firestore_migrations.runs.rehearsal import of_checksum
 from firestore_migrations.runs.run import Target
-from firestore_migrations.runs.standing import standing
+from firestore_migrations.runs.standing import Standing, standing
 from firestore_migrations.web import audit as events
 from firestore_migrations.web import files, forms
 from firestore_migrations.web.access import Visitor, VisitorDep
@@ -29,7 +32,7 @@ from firestore_migrations.web.overview import table
 from firestore_migrations.web.places import PLACES
 from firestore_migrations.web.rendering import render
 from firestore_migrations.web.run import RunPage, Search, Which, failures_of, plan_page, run_page, whole
-from firestore_migrations.web.version import version_page
+from firestore_migrations.web.version import OnTarget, on_target, version_page
 
 router = APIRouter()
 WhichDep = Annotated[Which, Depends()]
@@ -121,25 +124,38 @@ def trigger_form(request: Request, dag_id: str, visitor: VisitorDep) -> HTMLResp
         values["versions"] = asked.getlist("versions")
     if "redrive" in values:
         values["redrive"] = values["redrive"] == "true"
-    return _form(request, visitor, dag_id, Filled(values, forms.new_run_id()))
+    return form_of(request, visitor, dag_id, Filled(values, forms.new_run_id()))
 
 
 @router.get("/rollback/{target}/{version}")
 def rollback_form(request: Request, target: str, version: str, visitor: VisitorDep) -> HTMLResponse:
     """What a rollback would take back, before it is begun."""
-    page = version_page(version)
-    visitor.refuse_reading(page.dag_id)
 
-    def look(_target: Target, reader: Reader) -> dict[str, Any]:
-        stands = standing(version, Audit(Ledger(reader)))
-        runs = [(run_id, whole(stands.runs[run_id])) for run_id in stands.ups]
-        return {"runs": runs, "left": stands.left_by(stands.ups)}
+    def look(described: Target, reader: Reader) -> tuple[Standing, OnTarget]:
+        return standing(version, Audit(Ledger(reader))), on_target(version)(described, reader)
 
-    values = PLACES.ask(target, look)
-    on = next(found for found in page.targets if found.name == target)
-    refusal = next((action.refusal for action in on.actions if action.verb == "rollback"), "")
-    values |= {"page": page, "target": target, "refusal": refusal, "run_id": forms.new_run_id()}
-    return render(request, "rollback.html", {**values, "prices": configuration.prices(), **_may(visitor, page.dag_id)})
+    stands, on = PLACES.ask(target, look)
+    name = "" if on.status is None else on.status.name
+    dag_id = files.dag_id_of(version, name)
+    visitor.refuse_reading(dag_id)
+    runs = [(run_id, whole(stands.runs[run_id])) for run_id in stands.ups]
+    total = {kind: sum(run["counts"][kind] for _, run in runs) for kind in (CREATED, UPDATED, DELETED)}
+    documents = sum(total.values())
+    usage = Usage(2 * documents, writes=total[UPDATED] + total[DELETED], deletes=total[CREATED])
+    values = {
+        "target": target,
+        "version": version,
+        "name": name,
+        "dag_id": dag_id,
+        "migration": files.migration_of(version),
+        "refusal": next((action.refusal for action in on.actions if action.verb == ROLLBACK), ""),
+        "runs": runs,
+        "left": stands.left_by(stands.ups),
+        "documents": documents,
+        "price": configuration.prices().of(usage),
+        "run_id": forms.new_run_id(),
+    }
+    return render(request, "rollback.html", {**values, **_may(visitor, dag_id)})
 
 
 @router.get("/unlock/{target}")
@@ -191,11 +207,6 @@ class Filled:
     refusal: ApiRefusal | None = None
 
 
-def form_again(request: Request, visitor: Visitor, dag_id: str, filled: Filled) -> HTMLResponse:
-    """The form as it was sent, with the reason why it was refused."""
-    return _form(request, visitor, dag_id, filled)
-
-
 def params_of(dag_id: str) -> Mapping[str, Param]:
     """The parameters of a DAG that can be begun here."""
     if dag_id == rehearsal.DAG_ID:
@@ -205,7 +216,8 @@ def params_of(dag_id: str) -> Mapping[str, Param]:
     return params.make_params()
 
 
-def _form(request: Request, visitor: Visitor, dag_id: str, filled: Filled) -> HTMLResponse:
+def form_of(request: Request, visitor: Visitor, dag_id: str, filled: Filled) -> HTMLResponse:
+    """The form that begins a run of a DAG; one that Airflow refused as it was sent, with the reason."""
     visitor.refuse_reading(dag_id)
     sections: dict[str, list[forms.Field]] = {}
     for field in forms.fields_of(params_of(dag_id), filled.values):

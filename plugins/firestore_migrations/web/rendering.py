@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from firestore_migrations.runs.price import in_dollars
+from firestore_migrations.runs.windows import Window
 from firestore_migrations.web import PREFIX
 
 _CODE = re.compile("`([^`]+)`")
@@ -112,12 +113,6 @@ def prose(text: str) -> Markup:
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 -- escaped before
 
 
-def instant_of(window: Mapping[str, datetime]) -> str:
-    """An interval to read; midnights without their time."""
-    ends = [window[name].astimezone(timezone.utc).isoformat(" ") for name in ("from", "to")]
-    return " to ".join(end.removesuffix("+00:00").removesuffix(" 00:00:00") for end in ends)
-
-
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -134,7 +129,7 @@ def _environment() -> Environment:
         duration=duration,
         took=took,
         number=number,
-        interval=instant_of,
+        interval=lambda fields: Window.recorded(fields).text,
         prose=prose,
     )
     environment.globals.update(looks=LOOKS, in_path=in_path)

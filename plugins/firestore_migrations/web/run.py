@@ -13,7 +13,6 @@ from firestore_migrations.runs.amend import RunName
 from firestore_migrations.runs.audit import NO_COUNTS, OPEN
 from firestore_migrations.runs.committed import Part
 from firestore_migrations.runs.control import PAUSABLE, UNFINISHED
-from firestore_migrations.runs.holder import Holder, holder
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.options import APPLY, UP
 from firestore_migrations.runs.plan import collections_of, find_plan
@@ -84,7 +83,6 @@ class RunPage:
         progress: how far it is.
         dag_run: what Airflow knows of it; None where it does not know it.
         dag_id: the DAG that runs it.
-        held: the run that holds the target.
     """
 
     target: Target
@@ -95,7 +93,6 @@ class RunPage:
     progress: Progress
     dag_run: DagRunState | None
     dag_id: str
-    held: Holder | None
 
     @property
     def state(self) -> str:
@@ -166,9 +163,9 @@ def run_page(which: Which) -> RunPage:
         data, of_version = (None if entry is None else entry.data for entry in found)
         data = None if data is None else whole(data)
         progress = WATCHES.look(target, reader, *which.name, migration)
-        return target, data, of_version or {}, progress, holder(ledger)
+        return target, data, of_version or {}, progress
 
-    target, data, of_version, progress, held = PLACES.ask(which.target, look)
+    target, data, of_version, progress = PLACES.ask(which.target, look)
     name = migration.name if migration else str(of_version.get("name", ""))
     dag_id = str((data or {}).get("dag_id") or files.dag_id_of(which.version, name))
     dag_run = find_dag_run(dag_id, which.run_id)
@@ -177,7 +174,7 @@ def run_page(which: Which) -> RunPage:
             f"There is no run {which.run_id} of {which.version} on {which.target}.",
             f"Look with `firestore-migrations history {which.version} --target {which.target}`.",
         )
-    return RunPage(target, which.version, name, which.run_id, data, progress, dag_run, dag_id, held)
+    return RunPage(target, which.version, name, which.run_id, data, progress, dag_run, dag_id)
 
 
 def plan_page(which: Which, wanted: Search) -> PlanPage | None:

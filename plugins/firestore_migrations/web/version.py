@@ -12,14 +12,14 @@ from firestore_migrations.errors import FirestoreMigrationsError
 from firestore_migrations.firestore.connection import Reader
 from firestore_migrations.runs.advice import Action, Adviser
 from firestore_migrations.runs.audit import Audit
-from firestore_migrations.runs.holder import Holder, holder
+from firestore_migrations.runs.holder import Holder
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.options import APPLY, UP
 from firestore_migrations.runs.overview import VersionStatus
 from firestore_migrations.runs.rehearsal import Rehearsal, of_checksum
 from firestore_migrations.runs.run import Target
 from firestore_migrations.web import files
-from firestore_migrations.web.places import PLACES
+from firestore_migrations.web.places import PLACES, Question
 from firestore_migrations.web.run import whole
 
 
@@ -84,21 +84,25 @@ class VersionPage:
         ]
 
 
-def version_page(version: str) -> VersionPage:
-    """Ask every target about a version."""
+def on_target(version: str) -> Question[OnTarget]:
+    """What a target is asked about a version."""
     discovered = files.discovered()
-    migration = files.migration_of(version)
 
     def look(target: Target, reader: Reader) -> OnTarget:
         ledger = Ledger(reader)
-        held = holder(ledger)
-        adviser = Adviser(target, ledger, discovered, held, configuration.rehearsals())
+        adviser = Adviser(target, ledger, discovered, configuration.rehearsals())
         status = next((found for found in adviser.versions if found.version == version), None)
         runs = {run_id: whole(data) for run_id, data in reversed(Audit(ledger).runs(version).items())}
         actions = adviser.actions(status) if status else ()
-        return OnTarget(target.name, target, status=status, actions=actions, runs=runs, held=held)
+        return OnTarget(target.name, target, status=status, actions=actions, runs=runs, held=adviser.held)
 
-    answers = PLACES.ask_all(PLACES.names(), look)
+    return look
+
+
+def version_page(version: str) -> VersionPage:
+    """Ask every target about a version."""
+    migration = files.migration_of(version)
+    answers = PLACES.ask_all(PLACES.names(), on_target(version))
     targets = tuple(
         OnTarget(name, error=answer) if isinstance(answer, FirestoreMigrationsError) else answer
         for name, answer in answers.items()
