@@ -28,7 +28,6 @@ from firestore_migrations.runs.storage import Folder
 
 REHEARSE, PLAN, APPROVE, RUN, RESUME = "rehearse", "dry-run", "approve", "run", "resume"
 REDRIVE, ROLLBACK, PAUSE, CANCEL = "redrive", "rollback", "pause", "cancel"
-_FINISHED = frozenset({status.VERIFIED, status.APPLIED})
 _MENDED = {
     status.CHANGED: "The file was edited after it was applied: take the edit back and write a new version for it, or "
     "accept it with `firestore-migrations repair {0}`.",
@@ -113,7 +112,7 @@ class Adviser:
             return []
         if state == status.FAILED and not data.get("cancelled_by") and data.get("state") == status.FAILED:
             return [Action(RESUME, f"the run stopped: {data.get('error') or 'see its events'}", run=run_id)]
-        if state in _FINISHED:
+        if version.is_done:
             counts = data.get("counts", {})
             left = counts.get("failed", 0) + counts.get("conflicts", 0)
             refusal = self._refusal(version, REDRIVE) if left else ""
