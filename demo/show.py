@@ -66,8 +66,9 @@ class Screen:
         table = _table("", "document", "field", "before", "after")
         for sample in outcome.samples:
             heads = chain([(sample.operation, f"[bold]{escape(sample.path)}[/]")], repeat(("", "")))
-            for head, (field, before, after) in zip(heads, sample.differences, strict=False):
-                table.add_row(*head, escape(field), _value(before, "red"), _value(after, "green"))
+            for head, changed in zip(heads, sample.differences, strict=False):
+                before, after = _value(changed.before, "red"), _value(changed.after, "green")
+                table.add_row(*head, escape(changed.field), before, after)
         self._console.print(table)
         phases = {phase: f"{seconds:.1f} s" for phase, seconds in outcome.seconds.items()}
         self._numbers({**phases, "all tasks": f"[bold]{sum(outcome.seconds.values()):.1f} s[/]"})

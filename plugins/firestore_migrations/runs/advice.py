@@ -175,7 +175,10 @@ class Adviser:
                 failed_before(run, self._audit)
             check_gates(run, self._audit)
             if options.direction == DOWN and not standing(version.version, self._audit).ups:
-                return Refused(f"{version.version} has written nothing that could be taken back.")
+                return Refused(
+                    f"{version.version} has written nothing that could be taken back.",
+                    f"`firestore-migrations history {version.version}` lists its runs.",
+                )
             self._refuse_while_held()
         except (Refused, AuditAltered, StorageError) as refusal:
             return refusal
