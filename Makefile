@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo up test test-celery test-chaos test-live bench check lock clean
+.PHONY: help setup demo up test test-page test-celery test-chaos test-live bench check lock clean
 
 help: ## say what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -19,6 +19,9 @@ up: $(READY) ## serve Airflow with the migrations, on an emulator with data
 
 test: $(READY) ## run the tests, two at a time; ARGS="-k lease" picks some
 	$(BIN)/pytest --numprocesses 2 --dist worksteal $(ARGS)
+
+test-page: $(READY) ## use the page in Chromium on a running Airflow; takes six minutes
+	$(BIN)/pytest tests/web $(ARGS)
 
 test-chaos: $(READY) ## kill 200 workers each way, and break everything else for longer; ARGS="--seed 7" draws anew
 	$(BIN)/pytest tests/chaos --kills 200 $(ARGS)

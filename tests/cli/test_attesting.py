@@ -29,7 +29,7 @@ def test_a_baseline_is_marked_shown_and_told(terminal: Terminal, world: World) -
 def test_an_accepted_edit_is_shown_and_told(terminal: Terminal, world: World) -> None:
     world.run(terminal.migration("v001"))
     terminal.write("v001_add_greeting.py", ADD_GREETING.replace("hello", "hi"))
-    assert "or accept it with firestore-migrations repair v001." in terminal.type("status").out
+    assert "or accept it with `firestore-migrations repair v001`." in terminal.type("status").out
 
     typed = terminal.type("repair", "v001", "--output", "json")
 

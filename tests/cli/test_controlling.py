@@ -81,7 +81,7 @@ def test_a_run_is_paused_and_resumed_by_other_processes(
     until(lambda: state_of_apply(paused.json["run"]) == "up_for_reschedule", running)
     assert written(here) - before <= 2
     shown = terminal.type("status")
-    assert (shown.code, "v001 is paused: go on with firestore-migrations resume v001." in shown.out) == (3, True)
+    assert (shown.code, "Next: `firestore-migrations resume v001`: the run is paused." in shown.out) == (3, True)
 
     resumed = terminal.type("resume", "--output", "json")
     out, err = running.communicate(timeout=120)

@@ -50,13 +50,16 @@ def test_status_for_people_ends_with_the_next_command(terminal: Terminal, world:
     world.run(terminal.migration("v001"))
     typed = terminal.type("status")
     assert "v001     add_greeting  verified  100 %" in typed.out
-    assert typed.out.endswith("1 to do. Next: firestore-migrations dry-run v002\n")
+    next_step = "`firestore-migrations dry-run v002`: nothing is written, and the plan says what would be"
+    assert typed.out.endswith(f"1 to do. Next: {next_step}.\n")
 
 
 def test_status_tells_who_holds_the_target(terminal: Terminal, world: World) -> None:
     world.run(terminal.migration("v001"), up_to="backup", run_id="busy")
     typed = terminal.type("status", "--output", "json")
     assert typed.json["lease"]["run"] == "v001/busy"
+    assert typed.json["versions"][1]["next"] is None
+    assert "v001" in typed.json["versions"][1]["obstacle"]
 
 
 def test_history_tells_direction_state_counts_price_and_who(terminal: Terminal, world: World) -> None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from firestore_migrations.clearing import Cleared, let_go_on
 from firestore_migrations.cli import place
 from firestore_migrations.cli.performing import Answer
-from firestore_migrations.cli.states import painted, when
+from firestore_migrations.cli.states import painted
 from firestore_migrations.errors import ConfigurationError
+from firestore_migrations.runs.words import when
 
 if TYPE_CHECKING:
     from rich.console import Console

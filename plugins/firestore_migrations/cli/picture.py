@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from firestore_migrations.cli.progress import documents_of, left_of, speed_of
 from firestore_migrations.runs.price import in_dollars
 from firestore_migrations.runs.progress import DONE
 
@@ -31,8 +30,8 @@ def picture(title: str, progress: Progress) -> RenderableType:
         share = ProgressBar(
             total=phase.total or 1, completed=phase.done if phase.total else phase.state == DONE, width=24
         )
-        moves = f"{speed_of(progress)}  {left_of(progress)}".strip() if phase is progress.working else ""
-        phases.add_row(f"  {phase.name}", share, documents_of(phase), Text(moves or state))
+        moves = f"{progress.speed}  {progress.left}".strip() if phase is progress.working else ""
+        phases.add_row(f"  {phase.name}", share, phase.documents, Text(moves or state))
     facts = Table.grid(padding=(0, 2))
     for name, fact in _facts(progress):
         facts.add_row(f"  {name}", Text(fact))

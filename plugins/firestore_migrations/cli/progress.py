@@ -16,7 +16,7 @@ from firestore_migrations.runs.run import Target
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from firestore_migrations.runs.progress import Phase, Progress
+    from firestore_migrations.runs.progress import Progress
 
 SECONDS = 1.0
 """Between two looks."""
@@ -31,41 +31,11 @@ def text_of(progress: Progress) -> str:
     if phase is None or phase.name != progress.task:
         said = progress.task
     else:
-        parts = [f"{phase.name} {documents_of(phase)}".rstrip(), speed_of(progress), left_of(progress)]
+        parts = [f"{phase.name} {phase.documents}".rstrip(), progress.speed, progress.left]
         said = ", ".join(part for part in parts if part)
     if not progress.waiting:
         return said
     return progress.waiting if progress.waiting.startswith(said) else f"{said}: {progress.waiting}"
-
-
-def documents_of(phase: Phase) -> str:
-    """How many documents a phase is through with, and of how many where that is known; empty of none."""
-    if phase.total is None:
-        return f"{phase.done:,} documents" if phase.done else ""
-    return f"{phase.done:,} of {phase.total:,} documents"
-
-
-def speed_of(progress: Progress) -> str:
-    """Documents a second; empty where nothing moves."""
-    if not progress.rate:
-        return ""
-    return f"{progress.rate:,.0f}/s" if progress.rate >= 10 else f"{progress.rate:.1f}/s"
-
-
-def left_of(progress: Progress) -> str:
-    """How long the phase at work still takes; empty where nobody knows."""
-    return "" if progress.eta is None else f"{duration(progress.eta)} left"
-
-
-def duration(seconds: float) -> str:
-    """A length of time in the two largest units that it fills."""
-    whole = round(seconds)
-    days, hours, minutes = whole // 86_400, whole % 86_400 // 3_600, whole % 3_600 // 60
-    if days:
-        return f"{days} d {hours} h"
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
 
 
 class Display:

@@ -13,9 +13,10 @@ from firestore_migrations.authoring.migration import Migration
 from firestore_migrations.cli import place
 from firestore_migrations.cli.approving import Terminal
 from firestore_migrations.cli.performing import DONE, FAILED, Answer, error_of
-from firestore_migrations.cli.states import counts_of, painted, seconds
+from firestore_migrations.cli.states import painted, seconds_of
 from firestore_migrations.dag_run import log_file, run_in_process
 from firestore_migrations.errors import ConfigurationError, Unavailable
+from firestore_migrations.runs.words import counts_in_words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -131,7 +132,7 @@ def _report(target: Target, migration: Migration, run_id: str, verb: str) -> Ans
         "plan_uri": data["plan_uri"],
         "report_uri": review.get("report_uri"),
         "price": data["price"],
-        "seconds": seconds(data),
+        "seconds": seconds_of(data),
     }
     if verb == "dry-run" and review:
         result["estimate"] = {key: review[key] for key in ("reads", "writes", "deletes", "price", "seconds")}
@@ -173,7 +174,9 @@ def _lines(result: dict[str, Any], verb: str) -> list[str]:
     counts = result["counts"]
     lines = []
     if counts["scanned"]:
-        changed = counts_of({name: count for name, count in counts.items() if name not in {"scanned", "unchanged"}})
+        changed = counts_in_words(
+            {name: count for name, count in counts.items() if name not in {"scanned", "unchanged"}}
+        )
         would = "would change" if verb == "dry-run" else "changed"
         lines.append(f"{would:13}{changed}; {counts['unchanged']:,} of {counts['scanned']:,} documents unchanged")
         took = "" if result["seconds"] is None else f" in {result['seconds']:.1f} s"

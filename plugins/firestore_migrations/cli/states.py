@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from firestore_migrations.authoring.discovery import discover
 from firestore_migrations.cli import place
 from firestore_migrations.cli.performing import DONE, PENDING, Answer, error_of
-from firestore_migrations.runs.options import APPLY
-from firestore_migrations.runs.price import in_dollars
 from firestore_migrations.runs.windows import Window
+from firestore_migrations.runs.words import counts_in_words, duration, price_of, took, when
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from firestore_migrations.runs.advice import Action
     from firestore_migrations.runs.holder import Holder
     from firestore_migrations.runs.overview import VersionStatus
 
@@ -31,30 +32,26 @@ COLOURS = {
     "pending": "yellow",
     "planned": "yellow",
 }
-
-
 _MOST_WINDOWS = 20
-_COUNTS = ("scanned", "created", "updated", "deleted", "unchanged", "drifted", "conflicts", "failed")
 
 
 def status(arguments: Namespace) -> Answer:
     """Every version's state; the exit code tells whether there is anything to do."""
+    from firestore_migrations import configuration
     from firestore_migrations.firestore.connection import Reader
-    from firestore_migrations.runs.audit import Audit
-    from firestore_migrations.runs.holder import holder
+    from firestore_migrations.runs.advice import Adviser
     from firestore_migrations.runs.ledger import Ledger
-    from firestore_migrations.runs.overview import overview
 
     discovered = discover(place.folder())
     target = place.target_of(place.target_name(arguments))
     with Reader(target.address) as reader:
-        ledger = Ledger(reader)
-        held = holder(ledger)
-        versions = overview(Audit(ledger), discovered, held)
+        adviser = Adviser(target, Ledger(reader), discovered, configuration.rehearsals())
+        advice = {version.version: (adviser.next(version), adviser.obstacle(version)) for version in adviser.versions}
+    held, versions = adviser.held, adviser.versions
     data = {
         "target": target.name,
         "database": target.address.name,
-        "versions": [asdict(version) for version in versions],
+        "versions": [{**asdict(version), **_advised(*advice[version.version])} for version in versions],
         "lease": None if held is None else asdict(held),
     }
 
@@ -81,7 +78,7 @@ def status(arguments: Namespace) -> Answer:
                 console.print(line, markup=False, soft_wrap=True)
         if discovered.errors:
             console.print(f"\n{len(discovered.errors)} files cannot be used: [bold]firestore-migrations check[/]")
-        console.print(f"\n{_next(versions)}", soft_wrap=True)
+        console.print(f"\n{_next(versions, advice)}", markup=False, soft_wrap=True)
 
     is_done = all(version.is_done for version in versions)
     return Answer(data, show, DONE if is_done else PENDING)
@@ -100,7 +97,7 @@ def history(arguments: Namespace) -> Answer:
     with Reader(target.address) as reader:
         audit = Audit(Ledger(reader))
         version = place.version_of(arguments.version, place.known_versions(audit, discovered))
-        runs = [{"run": run_id, **data, "seconds": seconds(data)} for run_id, data in audit.runs(version).items()]
+        runs = [{"run": run_id, **data, "seconds": seconds_of(data)} for run_id, data in audit.runs(version).items()]
         for run in runs:
             run["error"] = error_of(run["error"]) if run["error"] else None
         if arguments.events or arguments.output == "json":
@@ -128,27 +125,15 @@ def history(arguments: Namespace) -> Answer:
     return Answer({"target": target.name, "version": version, "runs": runs, "rehearsal": last}, show)
 
 
-def counts_of(counts: dict[str, int]) -> str:
-    """Counts in words, without those that are zero."""
-    return ", ".join(f"{counts[name]:,} {name}" for name in _COUNTS if counts.get(name)) or "nothing"
-
-
-def when(time: datetime | None) -> str:
-    """A time to read, in UTC."""
-    return "" if time is None else f"{time:%Y-%m-%d %H:%M:%S}"
+def seconds_of(run: Mapping[str, Any]) -> float | None:
+    """How long a run took, by its audit document; None while it goes on."""
+    length = took(run)
+    return None if length is None else round(length.total_seconds(), 3)
 
 
 def painted(state: str) -> str:
     """A state in its colour."""
     return f"[{COLOURS.get(state, 'cyan')}]{state}[/]"
-
-
-def seconds(run: dict[str, Any]) -> float | None:
-    """How long a run took, by its audit; None while it goes on."""
-    if run["finished_at"] is None:
-        return None
-    took: timedelta = run["finished_at"] - run["started_at"]
-    return round(took.total_seconds(), 3)
 
 
 def _windows_of(version: VersionStatus) -> list[str]:
@@ -168,24 +153,16 @@ def _runs_table(runs: list[dict[str, Any]]) -> Any:
 
     table = Table(box=None, header_style="dim", pad_edge=False)
     has_windows = any(run.get("window") for run in runs)
-    columns = ("started", "direction", "mode", "state", "seconds", "price", "who", "counts", "run")
+    columns = ("started", "direction", "mode", "state", "took", "price", "who", "counts", "run")
     for column in (*columns, "window") if has_windows else columns:
-        numeric = column in {"seconds", "price"}
+        numeric = column in {"took", "price"}
         table.add_column(column, no_wrap=column != "counts", justify="right" if numeric else "left")
     for run in runs:
-        took = "" if run["seconds"] is None else f"{run['seconds']:.1f}"
-        started, state, price = when(run["started_at"]), painted(run["state"]), _price(run)
-        what = (started, run["direction"], run["mode"], state, took, price)
+        started, state, price = when(run["started_at"]), painted(run["state"]), price_of(run)
+        what = (started, run["direction"], run["mode"], state, duration(run["seconds"]), price)
         window = [Window.recorded(run["window"]).text if run.get("window") else ""] if has_windows else []
-        table.add_row(*what, run["triggered_by"], counts_of(run["counts"]), run["run"], *window)
+        table.add_row(*what, run["triggered_by"], counts_in_words(run["counts"]), run["run"], *window)
     return table
-
-
-def _price(run: dict[str, Any]) -> str:
-    """What a run cost, and how far its plan was off."""
-    foreseen = (run.get("estimate") or {}).get("price")
-    off = f" ({run['price'] / foreseen - 1:+.0%})" if foreseen and run["finished_at"] and run["mode"] == APPLY else ""
-    return f"{in_dollars(run['price'])}{off}"
 
 
 def _lease(held: Holder) -> str:
@@ -199,24 +176,21 @@ def _lease(held: Holder) -> str:
     )
 
 
-def _next(versions: tuple[VersionStatus, ...]) -> str:
-    """What to do now, as a command where there is one."""
-    problems = {
-        "changed": "was edited after it was applied: take the edit back and write a new version for it, "
-        "or accept it with [bold]firestore-migrations repair {0}[/].",
-        "missing": "is applied, but its file is gone: restore it, "
-        "or accept that with [bold]firestore-migrations repair {0}[/].",
-        "out_of_order": "is pending behind a later version: roll that back, give this one the next free version, "
-        "or, if its work is done, mark it with [bold]firestore-migrations baseline {0}[/].",
-        "paused": "is paused: go on with [bold]firestore-migrations resume {0}[/].",
-        "failed": "failed: see [bold]firestore-migrations history {0} --events[/].",
-    }
-    for version in versions:
-        if version.state in problems:
-            return f"{version.version} {problems[version.state].format(version.version)}"
-    waiting = [version.version for version in versions if not version.is_done]
+def _advised(following: Action | None, obstacle: str) -> dict[str, Any]:
+    """The next safe thing to do with a version, and where there is none, why."""
+    return {"next": None if following is None else asdict(following), "obstacle": "" if following else obstacle}
+
+
+def _next(versions: Sequence[VersionStatus], advice: Mapping[str, tuple[Action | None, str]]) -> str:
+    """What to do now: with the first version that something can be done about, or that stands in the way of others."""
     if not versions:
-        return 'There are no migrations yet: [bold]firestore-migrations new "add user stats"[/]'
-    if not waiting:
-        return "Nothing is pending."
-    return f"{len(waiting)} to do. Next: [bold]firestore-migrations dry-run {waiting[0]}[/]"
+        return 'There are no migrations yet: `firestore-migrations new "add user stats"`'
+    waiting = sum(not version.is_done for version in versions)
+    to_do = f"{waiting} to do. " if waiting else ""
+    for version in versions:
+        following, obstacle = advice[version.version]
+        if following is not None:
+            return f"{to_do}Next: {following.command(version.version)}: {following.why}."
+        if obstacle:
+            return f"{to_do}{version.version} is {version.state}. {obstacle}"
+    return f"{to_do}A run is at work: `firestore-migrations watch`." if waiting else "Nothing is pending."

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from firestore_migrations.runs.allowance import Allowance
     from firestore_migrations.runs.run import Run
+    from firestore_migrations.runs.windows import Window
 
 Answerer = Callable[[str, str], "bool | None"]
 """Shows a report to whoever types, and gives their answer to a question; None where nobody is there to be asked."""
@@ -105,15 +106,15 @@ class FirestoreApprovalOperator(ApprovalOperator):
 
     def _record(self, context: Context, event: dict[str, Any], digest: str) -> dict[str, Any]:
         from firestore_migrations.runs.approval import NOBODY, approve, reject
-        from firestore_migrations.runs.holder import age
+        from firestore_migrations.runs.words import age
 
         with self._failing():
             run = run_in(context, self.version, self.target)
-            self.params = _form(run)
+            self.params = about_others(run.window)
             user = (event.get("responded_by_user") or {}).get("id") or NOBODY
             try:
                 answer = super().execute_complete(context, event)
-                others = _others(run, answer["params_input"] or {})
+                others = allowed_to_others(answer["params_input"] or {})
             except HITLRejectException:
                 why = f"rejected by {user}"
                 reject(run, user, why)
@@ -145,7 +146,7 @@ class FirestoreApprovalOperator(ApprovalOperator):
 
         verb = "Take back" if run.is_down else "Apply"
         subject = f"{verb} {run.version} {run.migration.name} on {run.target.name}? Plan {digest[:16]}"
-        self.params = _form(run)
+        self.params = about_others(run.window)
         shown: Any = SUPERVISOR_COMMS.send(
             CreateHITLDetailPayload(
                 ti_id=context["ti"].id,
@@ -210,11 +211,11 @@ def _waiting(run: Run, digest: str) -> TaskAwaitingInput:
     return TaskAwaitingInput(method_name="execute_complete", timeout=timeout, kwargs={"digest": digest})
 
 
-def _form(run: Run) -> ParamsDict:
-    """The fields of the page of a window's run, about other windows; as they stand, they allow nothing."""
-    if run.window is None:
+def about_others(window: Window | None) -> ParamsDict:
+    """The fields of the question about a window's run, about other windows; as they stand, they allow nothing."""
+    if window is None:
         return ParamsDict({})
-    start, end = (at.isoformat() for at in (run.window.start, run.window.end))
+    start, end = (at.isoformat() for at in (window.start, window.end))
     interval = {"type": "string", "format": "date-time", "section": "Other windows of this version"}
     limit = {"minimum": 0, "section": "Other windows of this version"}
     return ParamsDict(
@@ -239,11 +240,15 @@ def _form(run: Run) -> ParamsDict:
     )
 
 
-def _others(run: Run, fields: Mapping[str, Any]) -> Allowance | None:
-    """What the answer allows other windows; None where it is about this one alone."""
+def allowed_to_others(fields: Mapping[str, Any]) -> Allowance | None:
+    """What the answer allows other windows; None where it is about this one alone.
+
+    Raises:
+        ConfigurationError: the interval is none.
+    """
     from firestore_migrations.runs.allowance import Allowance
     from firestore_migrations.runs.windows import Window
 
-    if run.window is None or not fields.get(_WRITES):
+    if not fields.get(_WRITES):
         return None
     return Allowance(Window.of(f"{fields[_FROM]}/{fields[_TO]}"), int(fields[_WRITES]), float(fields[_PRICE]))

@@ -54,6 +54,12 @@ class Action:
     refusal: str = ""
     run: str = ""
 
+    def command(self, version: str) -> str:
+        """What a person types to do it with a version, or where else they do it."""
+        if self.verb == APPROVE:
+            return f"run {self.run} is approved on the page of Airflow"
+        return f"`firestore-migrations {self.verb} {version}`"
+
 
 class Adviser:
     """Knows where every version stands on one target. It reads everything once: make a new one to look again.

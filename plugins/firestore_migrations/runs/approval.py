@@ -19,12 +19,12 @@ from firestore_migrations.runs.amend import Event, RunName, Seen, amendment, loo
 from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.committed import Part, plan_of
 from firestore_migrations.runs.gates import refuse_sealed
-from firestore_migrations.runs.holder import age
 from firestore_migrations.runs.lease import Lease
 from firestore_migrations.runs.ledger import Conflict, Ledger
 from firestore_migrations.runs.options import APPLY
 from firestore_migrations.runs.price import Usage
 from firestore_migrations.runs.run import Run, instant
+from firestore_migrations.runs.words import age
 
 NOBODY = "nobody"
 _NONE: dict[str, Any] = {"approved_by": None, "approved_digest": None, "approved_at": None, "approved_under": None}

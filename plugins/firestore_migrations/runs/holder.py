@@ -11,6 +11,7 @@ from firestore_migrations.firestore.scope import AUDIT_COLLECTION
 from firestore_migrations.runs.amend import RunName
 from firestore_migrations.runs.ledger import Entry, Ledger
 from firestore_migrations.runs.run import instant
+from firestore_migrations.runs.words import age
 
 PATH = f"{AUDIT_COLLECTION}/_lease"
 COMMIT_SECONDS = 30
@@ -101,12 +102,3 @@ def held(data: dict[str, Any], now: int) -> LeaseHeld:
         since=since,
         expires_at=until,
     )
-
-
-def age(time: timedelta) -> str:
-    """How long, in the largest unit that it fills."""
-    seconds = max(0, int(time.total_seconds()))
-    for name, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {name}"
-    return f"{seconds} seconds"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from firestore_migrations.runs.words import duration
+
 PHASES = ("backup", "dry_run", "apply", "verify")
 WAITING, WORKING, DONE = "waiting", "working", "done"
 
@@ -23,6 +25,13 @@ class Phase:
     state: str = WAITING
     done: int = 0
     total: int | None = None
+
+    @property
+    def documents(self) -> str:
+        """How many documents it is through with, and of how many where that is known; empty of none."""
+        if self.total is None:
+            return f"{self.done:,} documents" if self.done else ""
+        return f"{self.done:,} of {self.total:,} documents"
 
 
 @dataclass(frozen=True)
@@ -73,3 +82,15 @@ class Progress:
     def working(self) -> Phase | None:
         """The phase that works; None between phases."""
         return next((phase for phase in self.phases if phase.state == WORKING), None)
+
+    @property
+    def speed(self) -> str:
+        """Documents a second, in words; empty where nothing moves."""
+        if not self.rate:
+            return ""
+        return f"{self.rate:,.0f}/s" if self.rate >= 10 else f"{self.rate:.1f}/s"
+
+    @property
+    def left(self) -> str:
+        """How long the phase at work still takes, in words; empty where nobody knows."""
+        return "" if self.eta is None else f"{duration(self.eta)} left"

@@ -11,6 +11,7 @@ from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.options import APPLY
 from firestore_migrations.runs.run import Run
 from firestore_migrations.runs.storage import Folder
+from firestore_migrations.runs.words import age
 
 PASSED, FAILED, NOT_REHEARSED = "passed", "failed", "not_rehearsed"
 
@@ -128,7 +129,7 @@ def refuse_unrehearsed(run: Run, now: datetime | None = None) -> Rehearsal | Non
         return found
     what = f"{run.version} cannot be applied to {run.target.name} without a passed rehearsal of this very file"
     raise NotRehearsed(
-        f"{what} that is younger than {_words(limit)}: {_fault(found, now, is_real=is_real)}.",
+        f"{what} that is younger than {age(limit)}: {_fault(found, now, is_real=is_real)}.",
         f"Rehearse it: `airflow dags trigger firestore_rehearsal` or `firestore-migrations rehearse {run.version}`; "
         "or go without, by the parameter without_rehearsal with a reason, which the audit keeps.",
         version=run.version,
@@ -157,16 +158,7 @@ def _fault(found: Rehearsal | None, now: datetime | None, *, is_real: bool) -> s
         return f"the last one, {found.id}, failed: {found.reason.rstrip('.')}"
     if is_real and found.on_emulator:
         return f"the last one, {found.id}, was of an emulator's data"
-    return f"the last one, {found.id}, is {_words(found.age(now))} old"
-
-
-def _words(time: timedelta) -> str:
-    """A length of time, coarsely."""
-    seconds = int(time.total_seconds())
-    for size, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {name}"
-    return f"{seconds} seconds"
+    return f"the last one, {found.id}, is {age(found.age(now))} old"
 
 
 def _tuples(data: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from firestore_migrations.runs.amend import RunName
 from firestore_migrations.runs.audit import OPEN
 from firestore_migrations.runs.budget import reads_before_writing, reads_of_verifying
 from firestore_migrations.runs.failure import CONFLICT
-from firestore_migrations.runs.holder import PATH, age
+from firestore_migrations.runs.holder import PATH
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.options import DOWN, DRY_RUN
 from firestore_migrations.runs.plan import find_plan
@@ -28,6 +28,7 @@ from firestore_migrations.runs.pulse import Beat, beats
 from firestore_migrations.runs.run import Target, instant, microseconds
 from firestore_migrations.runs.snapshot import find_snapshot
 from firestore_migrations.runs.tally import Tally
+from firestore_migrations.runs.words import age
 
 _ALIVE = 30.0  # seconds since a pulse, after which its task is not at work any more
 _COUNT_SECONDS = 5.0

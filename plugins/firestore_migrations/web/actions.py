@@ -20,6 +20,7 @@ from starlette.datastructures import FormData
 from firestore_migrations import clearing
 from firestore_migrations.errors import ConfigurationError, Refused
 from firestore_migrations.firestore.connection import Reader, Writer
+from firestore_migrations.operators.approval import allowed_to_others
 from firestore_migrations.runs import budget, control, unlock
 from firestore_migrations.runs.amend import RunName
 from firestore_migrations.runs.holder import holder
@@ -28,7 +29,7 @@ from firestore_migrations.runs.run import Target
 from firestore_migrations.web import files, pages
 from firestore_migrations.web.access import Visitor, VisitorDep, refuse_other_sites
 from firestore_migrations.web.airflow import ApiRefusal, ask_airflow
-from firestore_migrations.web.forms import conf_of
+from firestore_migrations.web.forms import conf_of, number_of
 from firestore_migrations.web.places import PLACES
 from firestore_migrations.web.rendering import in_path, root_of
 from firestore_migrations.web.run import Which
@@ -72,6 +73,7 @@ async def approve(request: Request, which: pages.WhichDep, visitor: VisitorDep) 
                 "Load the page again, and look at the new plan.",
             )
         fields = _answered_fields(asked.get("params") or {}, form)
+        allowed_to_others(fields)  # what means nothing is refused here, and not by a task that fails
         await ask_airflow(request, visitor, "PATCH", path, {"chosen_options": [choice], "params_input": fields})
     except ApiRefusal as refusal:
         if refusal.status == status.HTTP_409_CONFLICT:
@@ -160,12 +162,10 @@ def _answered_fields(params: Mapping[str, Any], form: FormData) -> dict[str, Any
     for name, param in params.items():
         value = param.get("value") if isinstance(param, dict) else param
         text = str(form.get(name, "")).strip()
-        if text:
-            try:
-                value = type(value)(text) if isinstance(value, int | float) else text
-            except ValueError as error:
-                raise ConfigurationError(f"{name} is no number: {text!r}.", "Go back and mend it.") from error
-        answered[name] = value
+        is_number = isinstance(value, int | float)
+        answered[name] = value if not text else number_of(text) if is_number else text
+        if is_number and not isinstance(answered[name], int | float):
+            raise ConfigurationError(f"{name} is no number: {text!r}.", "Go back and mend it.")
     return answered
 
 

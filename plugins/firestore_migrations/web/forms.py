@@ -56,7 +56,7 @@ def conf_of(params: Mapping[str, Param], form: FormData) -> dict[str, Any]:
             chosen = [str(value) for value in form.getlist(name)]
             conf.update({name: chosen} if chosen else {})
         elif text := str(form.get(name, "")).strip():
-            conf[name] = _number(text) if types & _NUMBERS and "string" not in types else text
+            conf[name] = number_of(text) if types & _NUMBERS and "string" not in types else text
     return conf
 
 
@@ -105,7 +105,7 @@ def _default(param: Param) -> Any:
     return param.value if param.has_value else None
 
 
-def _number(text: str) -> Any:
+def number_of(text: str) -> Any:
     """A number as JSON has it; what is none stays text, and Airflow says what it wants."""
     try:
         return json.loads(text, parse_constant=str)

@@ -14,6 +14,7 @@ from firestore_migrations import configuration, params, rehearsal
 from firestore_migrations.errors import UnknownVersion
 from firestore_migrations.firestore.change import CREATED, DELETED, UPDATED
 from firestore_migrations.firestore.connection import Reader
+from firestore_migrations.operators.approval import about_others
 from firestore_migrations.runs.advice import ROLLBACK
 from firestore_migrations.runs.amend import RunName
 from firestore_migrations.runs.audit import Audit
@@ -23,6 +24,8 @@ from firestore_migrations.runs.price import Usage
 from firestore_migrations.runs.rehearsal import of_checksum
 from firestore_migrations.runs.run import Target
 from firestore_migrations.runs.standing import Standing, standing
+from firestore_migrations.runs.status import AWAITING_APPROVAL
+from firestore_migrations.runs.windows import Window
 from firestore_migrations.web import audit as events
 from firestore_migrations.web import files, forms
 from firestore_migrations.web.access import Visitor, VisitorDep
@@ -90,7 +93,7 @@ def live(request: Request, which: WhichDep, visitor: VisitorDep) -> HTMLResponse
 def one_plan(request: Request, which: WhichDep, visitor: VisitorDep, wanted: SearchDep) -> HTMLResponse:
     """What a run would change."""
     page = _seen(visitor, which)
-    values = {"page": page, "plan": plan_page(which, wanted), "wanted": wanted}
+    values = {"page": page, "plan": plan_page(which, wanted), "wanted": wanted, "fields": _asked_besides(page)}
     return render(request, "plan.html", {**values, **_may(visitor, page.dag_id)})
 
 
@@ -236,8 +239,17 @@ def _seen(visitor: Visitor, which: Which) -> RunPage:
 
 def _run(request: Request, visitor: Visitor, which: Which, template: str, said: str = "") -> HTMLResponse:
     page = _seen(visitor, which)
-    values = {"page": page, "points": points_of(page.progress.series), "said": said}
+    points = points_of(page.progress.series)
+    values = {"page": page, "points": points, "said": said, "fields": _asked_besides(page)}
     return render(request, template, {**values, **_may(visitor, page.dag_id)})
+
+
+def _asked_besides(page: RunPage) -> list[forms.Field]:
+    """The fields of the question about a window's plan, about other windows; none of any other."""
+    window = (page.data or {}).get("window")
+    if page.state != AWAITING_APPROVAL or window is None:
+        return []
+    return forms.fields_of(about_others(Window.recorded(window)), {})
 
 
 def _of_another_dag(request: Request, visitor: Visitor, dag_id: str, run_id: str) -> HTMLResponse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 
 from firestore_migrations.runs.price import in_dollars
 from firestore_migrations.runs.windows import Window
+from firestore_migrations.runs.words import counts_in_words, duration, price_of, took, when
 from firestore_migrations.web import PREFIX
 
 _CODE = re.compile("`([^`]+)`")
@@ -34,6 +35,7 @@ LOOKS = {
     "pending": ("○", "wait"),
     "not_rehearsed": ("○", "wait"),
     "waiting": ("○", "idle"),
+    "not done": ("·", "idle"),
     "awaiting_approval": ("?", "ask"),
     "applying": ("▶", "busy"),
     "working": ("▶", "busy"),
@@ -69,38 +71,9 @@ def in_path(*parts: str) -> str:
     return "/".join(quote(part, safe="") for part in parts)
 
 
-def when(time: datetime | str | None) -> str:
-    """A time to read, in UTC, as the terminal writes it."""
-    if not time:
-        return ""
-    at = datetime.fromisoformat(time) if isinstance(time, str) else time
-    return f"{at.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S}"
-
-
 def short(digest: str | None) -> str:
     """The beginning of a digest or checksum."""
     return (digest or "")[:16]
-
-
-def duration(seconds: float | None) -> str:
-    """A length of time, in the two largest units that it fills."""
-    if seconds is None:
-        return ""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    whole = round(seconds)
-    days, hours, minutes = whole // 86_400, whole % 86_400 // 3_600, whole % 3_600 // 60
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s"
-
-
-def took(run: Mapping[str, Any]) -> str:
-    """How long a run took, by its audit."""
-    if not run.get("finished_at"):
-        return ""
-    length: timedelta = run["finished_at"] - run["started_at"]
-    return duration(length.total_seconds())
 
 
 def number(value: float | None) -> str:
@@ -124,10 +97,12 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         dollars=in_dollars,
-        when=when,
+        when=lambda at: when(datetime.fromisoformat(at) if isinstance(at, str) else at),
         short=short,
         duration=duration,
-        took=took,
+        took=lambda run: duration(None if (length := took(run)) is None else length.total_seconds()),
+        counts=counts_in_words,
+        price=price_of,
         number=number,
         interval=lambda fields: Window.recorded(fields).text,
         prose=prose,
