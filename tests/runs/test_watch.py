@@ -23,7 +23,7 @@ from firestore_migrations.runs.phases import perform
 from firestore_migrations.runs.policy import Policy
 from firestore_migrations.runs.price import Usage
 from firestore_migrations.runs.progress import Progress
-from firestore_migrations.runs.pulse import Pulse, beats
+from firestore_migrations.runs.pulse import Listener, Pulse
 from firestore_migrations.runs.run import instant
 from firestore_migrations.runs.watch import Watch
 from tests.runs.test_split import pressed
@@ -283,13 +283,13 @@ def test_a_task_that_takes_a_while_tells_how_far_it_is_and_nothing_of_the_docume
         beat.add(2)
         beat.follow(lambda: 3)
         beat.waiting = "the rule allows 750 writes a second"
-        until(lambda: bool(beats(ledger, life.run.path, "backup")))
+        until(lambda: bool(Listener(ledger, life.run.path).beats("backup")))
         progress = look(life)
     assert documents(progress)["backup"] == ("working", 5, 12)
     assert (progress.rate > 0, progress.waiting) == (True, "the rule allows 750 writes a second")
     assert progress.eta == pytest.approx(7 / progress.rate)
 
-    (told,) = beats(ledger, life.run.path, "backup")
+    (told,) = Listener(ledger, life.run.path).beats("backup")
     assert (told.done, told.waiting) == (5, "")
     (written,) = [data for path, data in here.records().items() if "/pulses/" in path]
     assert {*written} == {"phase", "shard", "done", "seconds", "batch_size", "waiting"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,13 +25,15 @@ DATABASES = {
     "recoup_rehearsal": "rehearsal",
     "recoup_sandbox": "sandbox",
     "recoup_laptop": "laptop",
+    "recoup_archive": "archive",
 }
 EXTRAS: dict[str, dict[str, Any]] = {
     "recoup_staging": {"environment": "staging"},
     "recoup_production": {"environment": "production"},
     "recoup_rehearsal": {"rehearsal_of": "recoup_production"},
 }
-DOWN = "recoup_archive"
+DOWN = "recoup_elsewhere"
+FIRST_DAY = datetime(2026, 1, 1, tzinfo=timezone.utc)
 ROOT = "/firestore-migrations"
 _FLAGS = [
     "--headless",
@@ -42,7 +45,7 @@ _FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-_USERS = 240
+_USERS, _MANY_USERS = 240, 1000
 
 
 class Person:
@@ -99,8 +102,13 @@ def worlds(emulator: Emulator, project_id: str, tmp_path_factory: pytest.TempPat
         world = World(emulator.host, project_id, tmp_path_factory.mktemp(target), database)
         tiers = ("free", "starter", "professional", "business")
         users: dict[str, dict[str, Any]] = {
-            f"users/u{number:04d}": {"name": f"User {number}", "subscriptionTier": tiers[number % 4], "seats": number}
-            for number in range(_USERS)
+            f"users/u{number:04d}": {
+                "name": f"User {number}",
+                "subscriptionTier": tiers[number % 4],
+                "seats": number,
+                "createdAt": FIRST_DAY + timedelta(days=number % 4),
+            }
+            for number in range(_MANY_USERS if target == "recoup_archive" else _USERS)
         }
         users["users/<script>alert(1)<script>"] = {"name": "<img src=x onerror=alert(2)>", "unmarkable": True}
         users["users/=cmd()"] = {"name": "=1+1", "unmarkable": True}

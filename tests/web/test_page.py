@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import time
 from collections.abc import Callable
@@ -17,11 +18,7 @@ from tests.live.airflow import Live
 from tests.runs.world import World
 from tests.web.conftest import DOWN, ROOT, Person
 
-V001, V002, V003 = (
-    "firestore_v001_add_user_stats",
-    "firestore_v002_migrate_pricing",
-    "firestore_v003_mark_users",
-)
+V001, V003, V004 = "firestore_v001_add_user_stats", "firestore_v003_mark_users", "firestore_v004_date_users"
 _ENDED = "document.querySelector('#live .facts').innerText.includes('ended ')"
 
 
@@ -169,7 +166,7 @@ def test_what_failed_is_listed_with_its_reason_and_redriven_when_the_file_is_men
     """Names, values and reasons that hold markup stay text."""
     for version in ("v001", "v002"):
         live.command("firestore_migrations.cli", "baseline", version, "--target", "recoup_sandbox")
-    begin(operator, V003, "recoup_sandbox", max_failures=5)
+    run_id = begin(operator, V003, "recoup_sandbox", max_failures=5)
     operator.wait_for(_ENDED)
     page = operator.page
     assert state_of(operator) == "verified"
@@ -194,8 +191,8 @@ def test_what_failed_is_listed_with_its_reason_and_redriven_when_the_file_is_men
     operator.open("/")
     assert cell(operator, "v003", "recoup_sandbox").locator(".badge").inner_text().split()[-1] == "changed"
     assert "edited" in cell(operator, "v003", "recoup_sandbox").inner_text()
-    page.goto(page.url)
-    operator.open(f"/trigger/{V003}?target=recoup_sandbox&redrive=true")
+    operator.open(f"/failures/recoup_sandbox/v003/{run_id}")
+    page.get_by_role("link", name="Redrive what failed").click()
     assert page.is_checked("[name=redrive]")
     page.get_by_role("button", name="Begin the run").click()
     page.wait_for_url("**/runs/**")
@@ -203,6 +200,11 @@ def test_what_failed_is_listed_with_its_reason_and_redriven_when_the_file_is_men
     assert state_of(operator) == "verified"
     operator.open("/")
     assert cell(operator, "v003", "recoup_sandbox").locator(".badge").inner_text().split()[-1] == "verified"
+    operator.open(f"/failures/recoup_sandbox/v003/{run_id}")
+    assert [row.split()[-3] for row in rows.all_inner_texts()] == ["redriven"] * 2
+    operator.open("/versions/v003")
+    checksums = page.locator("h2:has-text('Checksums') + .scroll tbody tr").all_inner_texts()
+    assert [text.split("\t")[-1] for text in checksums] == ["the file as it is now", "an earlier file"]
 
 
 def test_a_rollback_says_what_it_would_do_and_the_same_form_sent_twice_begins_one_run(
@@ -246,6 +248,77 @@ def test_a_rollback_says_what_it_would_do_and_the_same_form_sent_twice_begins_on
     assert worlds["recoup_laptop"].audit.versions()["v001"]["state"] == "failed"
 
 
+def test_a_run_that_its_budget_stopped_goes_on_from_the_page_with_another(
+    operator: Person, worlds: dict[str, World]
+) -> None:
+    run_id = begin(operator, V001, "recoup_laptop", budget=0.0001)
+    operator.wait_for(_ENDED)
+    assert state_of(operator) == "failed"
+    assert "more than the budget of 0.0001 USD" in operator.page.inner_text("#live .warning")
+    operator.page.fill("[name=budget]", "1")
+    operator.take_picture("page-budget")
+    operator.page.get_by_role("button", name="Resume").click()
+    operator.page.wait_for_url("**said=resumed")
+    operator.wait_for("document.querySelector('#live .status .badge').innerText.includes('verified')")
+    data = worlds["recoup_laptop"].audit.runs("v001")[run_id]
+    assert (data["state"], data["budget"]) == ("verified", 1.0)
+
+
+def test_a_run_of_a_thousand_batches_is_followed_without_its_answers_growing(operator: Person) -> None:
+    begin(operator, V001, "recoup_archive", batch_size=1)
+    page = operator.page
+    operator.wait_for("document.querySelector('.phases li.working .name')?.innerText === 'apply'")
+    operator.wait_for(_ENDED)
+    assert state_of(operator) == "verified"
+    numbers = page.inner_text("#live .numbers")
+    assert re.search(r"batches\s+1,002 / 1,002", numbers), numbers
+    sizes = page.evaluate(
+        "performance.getEntriesByType('resource').filter(entry => entry.name.includes('/live/'))"
+        ".map(entry => entry.decodedBodySize)"
+    )
+    assert 0 < max(sizes) < 12_000
+    operator.take_picture("page-thousand-batches")
+
+
+def test_windows_are_shown_and_one_answer_approves_others_within_its_limits(
+    operator: Person, live: Live, worlds: dict[str, World]
+) -> None:
+    extra = {"emulator_host": worlds["recoup_sandbox"].writer.address.emulator_host, "approval": True}
+    extra |= {"project": worlds["recoup_sandbox"].writer.address.project, "database": "sandbox"}
+    body = {"connection_id": "recoup_sandbox", "conn_type": "firestore", "extra": json.dumps(extra)}
+    live.request("PATCH", "/connections/recoup_sandbox", json=body)
+    page = operator.page
+    first = begin(operator, V004, "recoup_sandbox", window="2026-01-01/2026-01-03")
+    operator.wait_for("document.querySelector('#live')?.innerText.includes('This plan waits for your approval')")
+    assert "window 2026-01-01 to 2026-01-03" in page.inner_text("#live .facts")
+    page.click("summary:has-text('Approve other windows')")
+    page.fill("[name=others_to]", "2026-01-05T00:00:00+00:00")
+    page.fill("[name=others_most_writes]", "500")
+    page.fill("[name=others_most_price]", "0.5")
+    page.locator("[name=others_most_price]").blur()
+    page.wait_for_timeout(5000)
+    operator.take_picture("page-window-approval", full_page=True)
+    page.get_by_role("button", name="Approve this plan").click()
+    page.wait_for_url("**said=approved")
+    operator.wait_for(_ENDED)
+    assert state_of(operator) == "verified"
+    second = begin(operator, V004, "recoup_sandbox", window="2026-01-04/2026-01-05")
+    operator.wait_for(_ENDED)
+    assert state_of(operator) == "verified"
+    runs = worlds["recoup_sandbox"].audit.runs("v004")
+    assert [runs[run]["counts"]["updated"] for run in (first, second)] == [120, 60]
+    assert {runs[run]["approved_by"] for run in (first, second)} == {"admin"}
+    operator.open("/versions/v004")
+    card = page.locator(".card:has-text('recoup_sandbox')")
+    windows = re.sub(r"\s+", " ", card.locator(".windows").inner_text())
+    assert (
+        windows
+        == "done 2026-01-01 to 2026-01-03 2026-01-04 to 2026-01-05 missing 2026-01-03 to 2026-01-04 overlapping none"
+    )
+    card.scroll_into_view_if_needed()
+    operator.take_picture("page-windows")
+
+
 def test_a_bad_value_is_refused_at_the_form_with_airflows_reason_and_nothing_is_lost(
     operator: Person, live: Live
 ) -> None:
@@ -274,6 +347,15 @@ def test_production_is_rehearsed_approved_and_applied_from_the_page(
     live.end_of("firestore_rehearsal", run_id)
     page.reload()
     assert "passed" in page.inner_text("main")
+
+    rejected = begin(operator, V001, "recoup_production")
+    operator.wait_for("document.querySelector('#live')?.innerText.includes('This plan waits for your approval')")
+    page.wait_for_timeout(5000)
+    page.get_by_role("button", name="Reject").click()
+    page.wait_for_url("**said=rejected")
+    operator.wait_for("document.querySelector('#live .status .badge').innerText.includes('rejected')")
+    assert "rejected by admin" in page.inner_text("#live")
+    assert worlds["recoup_production"].audit.runs("v001")[rejected]["writes"] == 0
 
     run_id = begin(operator, V001, "recoup_production")
     operator.wait_for("document.querySelector('#live')?.innerText.includes('This plan waits for your approval')")

@@ -42,7 +42,7 @@ def resume(arguments: Namespace) -> Answer:
     else:
         raised = partial(control.resume, budget=budget.checked(arguments.budget))
         done = _told(arguments, raised, control.RESUMABLE | {status.FAILED})
-    cleared = let_go_on(done.dag_id, done.run)
+    cleared = let_go_on(done.dag_id, done.run, has_ended=done.has_ended)
     return _answer(done, _how_it_goes_on(done, cleared), cleared_tasks=cleared.tasks)
 
 

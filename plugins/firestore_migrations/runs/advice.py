@@ -132,7 +132,7 @@ class Adviser:
         if refusal is not None:
             return [Action(RUN, refusal=_said(refusal))]
         if version.state == status.PARTIAL:
-            return [Action(RUN, f"{version.rollout_percent:g} % of the documents are migrated")]
+            return [Action(RUN, _how_far(version))]
         is_planned = data.get("mode") == DRY_RUN and data.get("state") == status.PLANNED
         if is_planned and data.get("checksum") == version.checksum:
             return [Action(RUN, f"run {version.run} has planned it: read its plan, then apply")]
@@ -199,6 +199,15 @@ class Adviser:
 
     def _migration(self, version: VersionStatus) -> Migration | None:
         return next((found for found in self._discovered.migrations if found.version == version.version), None)
+
+
+def _how_far(version: VersionStatus) -> str:
+    """How much of a version that is partial is done: by its windows, where it has some."""
+    if version.windows is None:
+        return f"{version.rollout_percent:g} % of the documents are migrated"
+    counts = {kind: len(windows) for kind, windows in version.windows.items()}
+    gaps = f", {counts['missing']} missing between them" if counts["missing"] else ""
+    return f"{counts['done']} windows are done{gaps}; a run without a window takes all that is left"
 
 
 class _Once(Audit):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from firestore_migrations.runs.words import duration
@@ -94,3 +95,11 @@ class Progress:
     def left(self) -> str:
         """How long the phase at work still takes, in words; empty where nobody knows."""
         return "" if self.eta is None else f"{duration(self.eta)} left"
+
+
+def eta_of(phases: Sequence[Phase], rate: float) -> float | None:
+    """Seconds until the phase at work is through at this rate; None where that cannot be told."""
+    for phase in phases:
+        if phase.state == WORKING and phase.total is not None and rate > 0:
+            return max(0.0, (phase.total - phase.done) / rate)
+    return None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from firestore_migrations.runs.ledger import Ledger
 
 SECONDS = 2.0
+_ALIVE = 30.0  # seconds since a pulse, after which its task is not at work any more
 _SHARDS_PER_SECOND = 25
 """The pulses of very many shards are told less often, so that all of a run are some writes a second."""
 
@@ -111,9 +112,46 @@ class Pulse:
             thread.join(SECONDS)
 
 
-def beats(ledger: Ledger, run_path: str, phase: str) -> list[Beat]:
-    """What the tasks of a phase told last; nothing of those that ended at once."""
-    return [
-        Beat(**{name: entry.data[name] for name in Beat._fields if name in entry.data}, at=entry.update_time)
-        for _, entry in ledger.entries(f"{run_path}/pulses", phase=phase)
-    ]
+class Listener:
+    """Hears what the tasks of a run tell. What very many shards tell is read as seldom as they tell it.
+
+    Args:
+        ledger: of the target.
+        run_path: of the run's audit document.
+    """
+
+    def __init__(self, ledger: Ledger, run_path: str) -> None:
+        self._ledger = ledger
+        self._path = f"{run_path}/pulses"
+        self._heard: dict[str, tuple[float, list[Beat]]] = {}
+
+    def beats(self, phase: str) -> list[Beat]:
+        """What the tasks of a phase told last; nothing of those that ended at once."""
+        at, told = self._heard.get(phase, (0.0, []))
+        if not told or time.monotonic() - at >= len(told) / _SHARDS_PER_SECOND:
+            told = [
+                Beat(**{name: entry.data[name] for name in Beat._fields if name in entry.data}, at=entry.update_time)
+                for _, entry in self._ledger.entries(self._path, phase=phase)
+            ]
+            self._heard[phase] = (time.monotonic(), told)
+        return told
+
+    def at_work(self, phase: str, now: int) -> list[Beat]:
+        """The same of the tasks that are at work now, by the server's clock in microseconds."""
+        return alive(self.beats(phase), now)
+
+
+def alive(told: list[Beat], now: int) -> list[Beat]:
+    """Those of which somebody was heard lately."""
+    quiet = max(_ALIVE, 2 * len(told) / _SHARDS_PER_SECOND)
+    return [beat for beat in told if (now - beat.at) / 1_000_000 < quiet]
+
+
+def rate_of(told: list[Beat]) -> float:
+    """Documents a second, of all shards that work, since each began."""
+    return sum(beat.done / beat.seconds for beat in told if beat.seconds)
+
+
+def reason_of(told: list[Beat]) -> str:
+    """Why they wait, as the first one tells."""
+    return next((beat.waiting for beat in told if beat.waiting), "")

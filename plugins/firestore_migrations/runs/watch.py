@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from firestore_migrations.authoring.migration import Migration
 from firestore_migrations.firestore.connection import Reader
-from firestore_migrations.firestore.scan import count
 from firestore_migrations.runs import status
 from firestore_migrations.runs.amend import RunName
 from firestore_migrations.runs.audit import OPEN
@@ -19,31 +18,20 @@ from firestore_migrations.runs.budget import reads_before_writing, reads_of_veri
 from firestore_migrations.runs.failure import CONFLICT
 from firestore_migrations.runs.holder import PATH
 from firestore_migrations.runs.ledger import Ledger
-from firestore_migrations.runs.options import DOWN, DRY_RUN
+from firestore_migrations.runs.options import DRY_RUN
 from firestore_migrations.runs.plan import find_plan
-from firestore_migrations.runs.preflight import Course, find_course
+from firestore_migrations.runs.preparation import Preparation
 from firestore_migrations.runs.price import Prices, Usage
-from firestore_migrations.runs.progress import DONE, PHASES, WAITING, WORKING, Phase, Progress
-from firestore_migrations.runs.pulse import Beat, beats
-from firestore_migrations.runs.run import Target, instant, microseconds
-from firestore_migrations.runs.snapshot import find_snapshot
+from firestore_migrations.runs.progress import DONE, PHASES, WAITING, WORKING, Phase, Progress, eta_of
+from firestore_migrations.runs.pulse import Beat, Listener, rate_of, reason_of
+from firestore_migrations.runs.run import Target, instant
 from firestore_migrations.runs.tally import Tally
 from firestore_migrations.runs.words import age
 
-_ALIVE = 30.0  # seconds since a pulse, after which its task is not at work any more
-_COUNT_SECONDS = 5.0
 _WRITTEN = frozenset({status.APPLIED, status.VERIFIED, status.ROLLED_BACK})
 _VERIFIED = frozenset({status.VERIFIED, status.ROLLED_BACK})
-_KINDS = (("backup", "snapshot"), ("dry_run", "plan"))
 _ENDS = frozenset({status.FAILED, status.REJECTED})
 _NEEDS_THE_TARGET = frozenset({status.APPLYING, status.ROLLING_BACK, status.APPLIED})
-
-
-class _Finished(NamedTuple):
-    """What a shard came to that is through with a phase: its documents, and how many were read for them."""
-
-    documents: int
-    reads: int
 
 
 def has_ended(data: Mapping[str, Any], *, is_holder: bool) -> bool:
@@ -85,16 +73,13 @@ class Watch:
         migration: Migration | None = None,
     ) -> None:
         self._name = RunName(version, run_id)
-        self._reader = reader
         self._ledger = Ledger(reader)
         self._prices = prices or Prices()
-        self._migration = migration
         self._folder = target.folder / version / run_id
+        self._listener = Listener(self._ledger, self._name.path)
+        self._preparation = Preparation(self._folder, reader, self._listener, self._prices, migration)
         self._tally = Tally()
         self._planned: dict[str, Any] = {}
-        self._course: Course | None = None
-        self._finished: dict[str, list[_Finished]] = {"snapshot": [], "plan": []}
-        self._to_read: int | None = None
         self._reads = 0
         self._open_failures = (0, 0)
         self._known_failures = (-1, "")
@@ -115,79 +100,14 @@ class Watch:
         # What has ended without a batch and holds the target again begins anew: the old review counts no more.
         begins_anew = state in _ENDS and not is_over and not data.get("writing_since")
         is_reviewed = state != status.PENDING and not begins_anew and self._folder.has("review.json")
-        progress = (self._after_review if is_reviewed else self._before_review)(data, now, is_over=is_over)
+        if is_reviewed:
+            progress = self._after_review(data, now, is_over=is_over)
+        else:
+            self._planned = {}  # it may have begun anew
+            progress = self._preparation.look(data, now, is_over=is_over)
         if not progress.waiting and not is_over:
             progress = replace(progress, waiting=self._waiting(data, held, now))
         return progress
-
-    def _before_review(self, data: Mapping[str, Any], now: int, *, is_over: bool) -> Progress:
-        self._planned = {}  # it may have begun anew
-        course = find_course(self._folder)
-        if course is None:
-            return Progress(data["state"], task="finish" if is_over else "preflight", has_ended=is_over)
-        if course != self._course:  # the first one, or it begins anew
-            self._course, self._finished = course, {"snapshot": [], "plan": []}
-            self._to_read = self._count(course, data)
-        phases: list[Phase] = []
-        at_work: list[Beat] = []
-        reads, total = 0, self._to_read
-        for name, kind in _KINDS:
-            finished = self._finish(kind, course)
-            done = sum(shard.documents for shard in finished)
-            reads += sum(shard.reads for shard in finished)
-            if len(finished) == len(course.shards):
-                phases.append(Phase(name, DONE, done, done))
-                total = done
-                continue
-            if name == "backup":  # it is through with what it has read, also with what a rollout leaves out
-                done = reads
-            is_next = not is_over and all(phase.state == DONE for phase in phases)
-            if is_next:
-                told = [b for b in self._beats(name, course) if b.shard >= len(finished)]
-                done += sum(b.done for b in told)
-                at_work = _alive(told, now)
-            known = None if total is None else max(done, total)
-            phases.append(Phase(name, WORKING if is_next else WAITING, done, known))
-        phases += map(Phase, PHASES[len(phases) :])
-        working = next((phase.name for phase in phases if phase.state == WORKING), "review")
-        rate = _rate(at_work)
-        return Progress(
-            data["state"],
-            "finish" if is_over else working,
-            tuple(phases),
-            rate=rate,
-            eta=_eta(phases, rate),
-            waiting=_reason(at_work),
-            price=data["price"] if is_over else self._prices.of(Usage(reads=max(reads, phases[0].done))),
-            has_ended=is_over,
-        )
-
-    def _beats(self, name: str, course: Course) -> list[Beat]:
-        """What the tasks of a phase told last; nothing of what they told before the run began anew."""
-        return [beat for beat in beats(self._ledger, self._name.path, name) if beat.at >= course.read_time]
-
-    def _finish(self, kind: str, course: Course) -> list[_Finished]:
-        """The documents of each shard that is through with a phase, in order, up to the first that is not."""
-        finished = self._finished[kind]
-        while len(finished) < len(course.shards):
-            folder = self._folder / kind / f"{len(finished):04d}"
-            found: Any = find_snapshot(folder) if kind == "snapshot" else find_plan(folder)
-            if found is None or (kind == "snapshot" and found.read_time not in (0, course.read_time)):
-                break
-            finished.append(_Finished(found.documents if kind == "snapshot" else found.scanned, found.reads))
-        return finished
-
-    def _count(self, course: Course, data: Mapping[str, Any]) -> int | None:
-        """How many documents backup will read, if the server tells soon."""
-        if self._migration is None or data["direction"] == DOWN or not data.get("rollout_percent"):
-            return None
-        window = data.get("window")
-        interval = None if window is None else (microseconds(window["from"]), microseconds(window["to"]))
-        scopes = [step.scope for step in self._migration.steps if step.scope is not None]
-        found = [
-            count(self._reader, replace(scope, interval=interval), course.read_time, _COUNT_SECONDS) for scope in scopes
-        ]
-        return None if None in found else sum(number or 0 for number in found)
 
     def _after_review(self, data: Mapping[str, Any], now: int, *, is_over: bool) -> Progress:
         self._read_the_plan(data)
@@ -197,7 +117,7 @@ class Watch:
         apply, verify, at_work = self._written(data, now, is_over=is_over)
         scanned = self._planned["counts"]["scanned"]
         phases = [*(Phase(name, DONE, scanned, scanned) for name in PHASES[:2]), apply, verify]
-        rate = self._tally.rate(now) if apply.state == WORKING else _rate(at_work)
+        rate = self._tally.rate(now) if apply.state == WORKING else rate_of(at_work)
         is_paused = data["state"] == status.PAUSED
         conflicts, failed = self._open_failures
         usage = self._tally.usage() + Usage(reads=self._reads + reads_of_verifying(self._folder))
@@ -206,8 +126,8 @@ class Watch:
             task="finish" if is_over else status.PAUSED if is_paused else _task(data, apply, verify),
             phases=tuple(phases),
             rate=0.0 if is_paused else rate,
-            eta=None if is_paused else _eta(phases, rate),
-            waiting="" if is_paused else _reason(at_work),
+            eta=None if is_paused else eta_of(phases, rate),
+            waiting="" if is_paused else reason_of(at_work),
             batches=self._tally.batches,
             planned_batches=0 if data["mode"] == DRY_RUN else self._planned["batches"] + self._tally.unplanned,
             batch_size=max((beat.batch_size for beat in at_work), default=0),
@@ -247,9 +167,9 @@ class Watch:
         if is_over or data["mode"] == DRY_RUN or state not in status.WRITING | _WRITTEN:
             return apply, verify, []
         if done < rows and apply.state != DONE:
-            told = _alive(beats(self._ledger, self._name.path, "apply"), now)
+            told = self._listener.at_work("apply", now)
             return replace(apply, state=WORKING), verify, told
-        told = _alive(beats(self._ledger, self._name.path, "verify"), now)
+        told = self._listener.at_work("verify", now)
         looked_at = min(sum(beat.done for beat in told), scanned)
         return replace(apply, state=DONE), replace(verify, state=WORKING, done=looked_at), told
 
@@ -295,25 +215,3 @@ def _task(data: Mapping[str, Any], apply: Phase, verify: Phase) -> str:
 def _is_approved(data: Mapping[str, Any]) -> bool:
     """Whether a person has approved the plan; the run's state tells that once it writes."""
     return bool(data.get("approved_digest")) and data["approved_digest"] == data["plan_digest"]
-
-
-def _alive(told: list[Beat], now: int) -> list[Beat]:
-    return [beat for beat in told if (now - beat.at) / 1_000_000 < _ALIVE]
-
-
-def _rate(at_work: list[Beat]) -> float:
-    """Documents a second, of all shards that work, since each began."""
-    return sum(beat.done / beat.seconds for beat in at_work if beat.seconds)
-
-
-def _reason(at_work: list[Beat]) -> str:
-    """Why they wait, as the first one tells."""
-    return next((beat.waiting for beat in at_work if beat.waiting), "")
-
-
-def _eta(phases: list[Phase], rate: float) -> float | None:
-    """Seconds until the phase at work is through at this rate."""
-    for phase in phases:
-        if phase.state == WORKING and phase.total is not None and rate > 0:
-            return max(0.0, (phase.total - phase.done) / rate)
-    return None

@@ -129,7 +129,7 @@ def _resumed(ledger: Ledger, name: RunName, by: str, money: str) -> control.Cont
 
 async def _let_go_on(request: Request, visitor: Visitor, done: control.Controlled) -> None:
     """Wake the tasks of a run that wait; clear those that ended, by Airflow's API."""
-    tasks = await run_in_threadpool(clearing.to_clear, done.dag_id, done.run)
+    tasks = await run_in_threadpool(clearing.to_clear, done.dag_id, done.run, has_ended=done.has_ended)
     if not tasks:
         return
     body = {"dry_run": False, "dag_run_id": done.run, "task_ids": tasks, "only_failed": False, "reset_dag_runs": True}
