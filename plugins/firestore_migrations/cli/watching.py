@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from firestore_migrations.runs.run import Target
     from firestore_migrations.runs.watch import Watch
 
+_SELDOM = 4.0  # seconds between two looks at most, however long one takes
 _PATIENCE = 10.0  # seconds; the first look at a large run takes some
 _SILENT = "the target does not answer; this goes on when it does"
 _ENDED_BADLY = frozenset({status.FAILED, status.REJECTED})
@@ -155,7 +156,7 @@ def _looks(watch: Watch, name: RunName, thread: ThreadPoolExecutor) -> Iterator[
             )
         yield seen
         if not seen.has_ended:
-            time.sleep(max(SECONDS, (time.monotonic() - began) * SHARE))
+            time.sleep(min(max(SECONDS, (time.monotonic() - began) * SHARE), _SELDOM))
 
 
 def _nobody(target: Target) -> Answer:
