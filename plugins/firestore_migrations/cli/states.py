@@ -178,7 +178,7 @@ def _lease(held: Holder) -> str:
 
 def _advised(following: Action | None, obstacle: str) -> dict[str, Any]:
     """The next safe thing to do with a version, and where there is none, why."""
-    return {"next": None if following is None else asdict(following), "obstacle": "" if following else obstacle}
+    return {"next": None if following is None else asdict(following), "obstacle": obstacle}
 
 
 def _next(versions: Sequence[VersionStatus], advice: Mapping[str, tuple[Action | None, str]]) -> str:

@@ -92,6 +92,8 @@ class Adviser:
 
     def obstacle(self, version: VersionStatus) -> str:
         """Why nothing can be done with a version that is not done; empty where something can, or need not."""
+        if self.next(version) is not None:
+            return ""
         if version.remark:
             return f"{version.remark[:1].upper()}{version.remark[1:]}."
         if version.state in _MENDED:

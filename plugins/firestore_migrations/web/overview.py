@@ -113,9 +113,7 @@ def _column(target: Target, reader: Reader, discovered: Discovered) -> Column:
 
 
 def _cell(version: VersionStatus, adviser: Adviser) -> Cell:
-    following = adviser.next(version)
-    refusal = "" if following is not None else adviser.obstacle(version)
-    return Cell(version, _checksum(version), following, refusal)
+    return Cell(version, _checksum(version), adviser.next(version), adviser.obstacle(version))
 
 
 def _checksum(version: VersionStatus) -> str:
