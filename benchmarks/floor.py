@@ -1,40 +1,59 @@
-"""The floor: one raw stream, and commits with preconditions, with nothing in between but what any writer must do."""
+"""The floor: the least that a safe writer does, in Python, with nothing in between and none of our code.
+
+`read` is one raw stream that parses every document; `write` sends atomic commits with a precondition for each write,
+one after the other. Together they are a migration without a backup, a plan, an audit, a resumption or a verification.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Any
 
-from benchmarks.data import BATCH
-from firestore_migrations.firestore import wire
-from firestore_migrations.firestore.connection import Writer
-from firestore_migrations.firestore.scan import collection_query
+import grpc
+from google.cloud.firestore_v1.types import firestore
+
+from benchmarks.contender import Contender
+from benchmarks.workload import COLLECTION, MOST_WRITES, Workload
+from firestore_migrations.firestore.connection import Address
+
+_SERVICE = "/google.firestore.v1.Firestore/"
+_OWNER = [("authorization", "Bearer owner")]
+_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+_Query = firestore.RunQueryRequest.pb()
+_Answer = firestore.RunQueryResponse.pb()
+_Commit = firestore.CommitRequest.pb()
+_Committed = firestore.CommitResponse.pb()
 
 
-def read(writer: Writer, collection: str) -> list[tuple[str, int]]:
-    """Stream every document, parse it, and keep its name and update time."""
-    request = wire.RunQueryRequest(
-        parent=f"{writer.address.name}/documents", structured_query=collection_query(collection)
+def run(contender: Contender, workload: Workload, address: Address) -> None:
+    """Read everything, then write everything."""
+    with grpc.insecure_channel(str(address.emulator_host), options=_OPTIONS) as channel:
+        documents = contender.timed("read", lambda: _read(channel, address.name))
+        contender.timed("write", lambda: _write(channel, address.name, workload, documents))
+
+
+def _read(channel: grpc.Channel, database: str) -> list[Any]:
+    """Stream every document and parse it; keep its name and update time, and nothing else."""
+    request = _Query(parent=f"{database}/documents")
+    request.structured_query.from_.add(collection_id=COLLECTION)
+    call = channel.unary_stream(
+        f"{_SERVICE}RunQuery", request_serializer=_Query.SerializeToString, response_deserializer=_Answer.FromString
     )
     found = []
-    for answer in writer.stream("RunQuery", request, wire.QueryAnswer, timeout=300):
-        if answer.document.name:
-            document = wire.Document.FromString(answer.document.SerializeToString())
-            found.append((document.name, wire.micros(document.update_time)))
+    for answer in call(request, metadata=_OWNER):
+        if answer.HasField("document"):
+            kept = type(answer.document)(name=answer.document.name)
+            kept.update_time.CopyFrom(answer.document.update_time)
+            found.append(kept)
     return found
 
 
-def write(writer: Writer, documents: list[tuple[str, int]]) -> None:
-    """Change two fields of every document, each on condition of its update time, in atomic commits."""
-    for first in range(0, len(documents), BATCH):
-        writer.commit(list(_writes(documents[first : first + BATCH])), timeout=60)
-
-
-def _writes(documents: list[tuple[str, int]]) -> Iterator[bytes]:
-    for name, update_time in documents:
-        change = wire.Write()
-        change.update.name = name
-        change.update.fields["tier"].string_value = "growth"
-        change.update.fields["visits"].integer_value = 0
-        change.update_mask.field_paths.extend(["tier", "visits"])
-        change.current_document.update_time.CopyFrom(wire.timestamp(update_time))
-        yield change.SerializeToString()
+def _write(channel: grpc.Channel, database: str, workload: Workload, documents: list[Any]) -> None:
+    call = channel.unary_unary(
+        f"{_SERVICE}Commit", request_serializer=_Commit.SerializeToString, response_deserializer=_Committed.FromString
+    )
+    root = f"{database}/documents/"
+    for first in range(0, len(documents), MOST_WRITES):
+        request = _Commit(database=database)
+        for document in documents[first : first + MOST_WRITES]:
+            workload.change(request.writes.add(), document, root)
+        call(request, metadata=_OWNER)

@@ -1,0 +1,145 @@
+"""A race: every contender on the same emulator and data, one after the other, in an order that changes every round."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks import node_peers
+from benchmarks.counting import CountingProxy
+from benchmarks.workload import Workload
+from firestore_migrations import emulator
+from firestore_migrations.firestore.connection import Address, Writer
+
+_SLOW = 2_000
+"""Documents of the loop, which takes as long for each of them."""
+_WARM = 5_000
+_COUNTED = 2_000
+
+
+@dataclass
+class Contender:
+    """One way to change the documents.
+
+    Attributes:
+        name: for people.
+        command: of a host, a project and a workload, what runs it.
+        most: documents that it is measured over.
+    """
+
+    name: str
+    command: Callable[[str, str, Workload], list[str]]
+    most: int = sys.maxsize
+
+
+@dataclass
+class Result:
+    """What a contender came to: of each round seconds and CPU seconds by phase, and the peak of its memory in MiB.
+
+    Attributes:
+        rpcs: a document; so are the bytes sent and received. All are counted in a run of their own.
+    """
+
+    documents: int
+    rounds: list[dict[str, tuple[float, float]]] = field(default_factory=list)
+    peaks: list[float] = field(default_factory=list)
+    rpcs: float = 0.0
+    sent: float = 0.0
+    received: float = 0.0
+
+
+def contenders(packages: Path | None) -> list[Contender]:
+    """All of them; without Node's where there is none."""
+    python = [
+        Contender("loop, Python", _python("peers:loop"), _SLOW),
+        Contender("pages + batch, Python", _python("peers:pages")),
+    ]
+    node = [
+        Contender("loop, Node", _node("loop"), _SLOW),
+        Contender("pages + batch, Node", _node("pages")),
+        Contender("stream + BulkWriter, Node", _node("bulk")),
+    ]
+    return [*python, *(node if packages else ()), Contender("floor", _python("floor")), Contender("ours", _python("ours"))]
+
+
+def race(workload: Workload, entered: list[Contender], rounds: int, packages: Path | None) -> dict[str, Result]:
+    """Run all contenders so many times. Each has the documents to itself, on an emulator that is warm and else empty."""
+    results = {one.name: Result(min(one.most, workload.documents)) for one in entered}
+    with emulator.start(heap="4g") as server:
+        _warm(server.host, workload)
+        for one in _in_turn(entered, rounds):
+            result = results[one.name]
+            told = _run(one, server, server.host, workload.of(result.documents), packages)
+            result.rounds.append({phase: (seconds, cpu) for phase, (seconds, cpu) in told["phases"].items()})
+            result.peaks.append(told["peak_mib"])
+            _say(f"{workload.name}: {one.name}: {sum(seconds for seconds, _ in result.rounds[-1].values()):.1f} s")
+        for one in entered:
+            _count(one, server, workload.of(min(_COUNTED, workload.documents)), results[one.name], packages)
+    return results
+
+
+def _in_turn(entered: list[Contender], rounds: int) -> Iterator[Contender]:
+    """Each of them once a round; who begins a round ends the next one."""
+    for number in range(rounds):
+        first = number % len(entered)
+        yield from [*entered[first:], *entered[:first]]
+
+
+def _count(one: Contender, server: Any, workload: Workload, result: Result, packages: Path | None) -> None:
+    with CountingProxy(server.host) as proxy:
+        _run(one, server, proxy.host, workload, packages)
+        result.rpcs = proxy.rpcs / workload.documents
+        result.sent = proxy.sent / workload.documents
+        result.received = proxy.received / workload.documents
+
+
+def _run(one: Contender, server: Any, host: str, workload: Workload, packages: Path | None) -> dict[str, Any]:
+    """One run on fresh data; the check of what it did comes after the clock."""
+    server.reset()
+    project = "demo-bench"
+    with Writer(Address(project, emulator_host=server.host)) as writer:
+        workload.load(writer)
+        environment = {**os.environ, "NODE_PACKAGES": str(packages or "")}
+        done = subprocess.run(
+            one.command(host, project, workload), env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise SystemExit(f"{one.name} failed:\n{done.stderr}")
+        if not workload.is_done(writer, workload.documents):
+            raise SystemExit(f"{one.name} did not change every document of {workload.title}")
+    told: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return told
+
+
+def _warm(host: str, workload: Workload) -> None:
+    """Let the server's virtual machine compile what every contender uses."""
+    with Writer(Address("demo-warm", emulator_host=host)) as writer:
+        workload.of(min(_WARM, workload.documents)).load(writer)
+    subprocess.run(_python("floor")(host, "demo-warm", workload.of(_WARM)), stdout=subprocess.DEVNULL, check=True)
+
+
+def _python(name: str) -> Callable[[str, str, Workload], list[str]]:
+    return lambda host, project, workload: [
+        sys.executable,
+        "-m",
+        "benchmarks.contender",
+        name,
+        host,
+        project,
+        workload.name,
+        str(workload.documents),
+    ]
+
+
+def _node(way: str) -> Callable[[str, str, Workload], list[str]]:
+    return lambda host, project, workload: node_peers.command(way, host, project, creates=workload.creates)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
