@@ -157,27 +157,26 @@ def run_query(  # noqa: PLR0913 -- the clock is passed in
     while True:
         try:
             for answer in reader.stream("RunQuery", request, wire.QueryAnswer, _STREAM_TIMEOUT):
-                document = answer.document
-                if not document.name:
+                if not answer.document:
                     continue  # progress without a document
-                last, fruitless = document, 0
-                yield _stored(reader, document)
+                last, fruitless = reader.stored(answer.document), 0
+                yield last
         except grpc.RpcError as error:
             fruitless += 1
             if not is_transient(error) or fruitless > _FRUITLESS_ATTEMPTS:
                 raise _refusal(error, read_time, window) from error
             sleep(min(5.0, 0.1 * 2**fruitless))
             if last is not None:
-                _go_on_behind(request.structured_query, last, window)
+                _go_on_behind(request.structured_query, reader, last, window)
         else:
             return
 
 
-def _go_on_behind(query: Any, document: Any, window: WindowOrder | None) -> None:
+def _go_on_behind(query: Any, reader: Reader, last: wire.Stored, window: WindowOrder | None) -> None:
     """Let a query begin behind a document: behind its name, or behind its value in the window and its name."""
-    _set_cursor(query.start_at, document.name, before=False)
+    _set_cursor(query.start_at, reader.full_name(last.path), before=False)
     if window is not None:
-        query.start_at.values.insert(0, window.value_in(document))
+        query.start_at.values.insert(0, window.value_in(last))
 
 
 def _refusal(error: grpc.RpcError, read_time: int, window: WindowOrder | None) -> Exception:
@@ -202,7 +201,7 @@ def run_any_query(reader: Reader, parent: str, query: Any, read_time: int) -> li
 
     def attempt() -> list[wire.Stored]:
         answers = reader.stream("RunQuery", request, wire.QueryAnswer, _STREAM_TIMEOUT)
-        return [_stored(reader, answer.document) for answer in answers if answer.document.name]
+        return [reader.stored(answer.document) for answer in answers if answer.document]
 
     return patiently(attempt, "answer a query")  # type: ignore[no-any-return]
 
@@ -253,15 +252,6 @@ def _page_of_cuts(reader: Reader, request: Any) -> Any | None:
         if error.code() == grpc.StatusCode.UNIMPLEMENTED:
             return None
         raise
-
-
-def _stored(reader: Reader, document: Any) -> wire.Stored:
-    return wire.Stored(
-        reader.path(document.name),
-        wire.micros(document.create_time),
-        wire.micros(document.update_time),
-        document.SerializeToString(),
-    )
 
 
 def _set_cursor(cursor: Any, full_name: str, *, before: bool) -> None:

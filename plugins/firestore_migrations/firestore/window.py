@@ -39,9 +39,9 @@ class WindowOrder:
         order.field.field_path = self.conditions[0].written_path
         return order
 
-    def value_in(self, document: Any) -> Any:
+    def value_in(self, stored: wire.Stored) -> Any:
         """The field's value in a document of the answer."""
-        fields = wire.Document.FromString(document.SerializeToString()).fields
+        fields = wire.Document.FromString(stored.raw).fields
         return filters.find(self.conditions[0].field_path, fields)
 
     def missing_index(self) -> ConfigurationError:

@@ -1,7 +1,7 @@
 """The protobuf messages that pass through whole: raw documents out of a stream, raw writes into a commit.
 
-Protobuf does not distinguish a message from its bytes on the wire. So a stream of documents can be read by a message
-that knows a document's name and times and leaves `fields` as bytes, and a commit can be sent from writes that were
+Protobuf does not distinguish a message from its bytes on the wire. So an answer can be read by a message that takes
+its document for bytes, of which another one knows only name and times, and a commit can be sent from writes that were
 serialised when they were planned. Nothing is decoded that nobody looks at, and nothing is encoded twice.
 
 The slim messages below have the field numbers of google/firestore/v1; the full ones are the official client's, at the
@@ -29,7 +29,6 @@ DocumentMask = common.DocumentMask.pb()
 StructuredQuery = query.StructuredQuery.pb()
 RunQueryRequest = firestore.RunQueryRequest.pb()
 BatchGetDocumentsRequest = firestore.BatchGetDocumentsRequest.pb()
-BatchGetDocumentsResponse = firestore.BatchGetDocumentsResponse.pb()
 PartitionQueryRequest = firestore.PartitionQueryRequest.pb()
 PartitionQueryResponse = firestore.PartitionQueryResponse.pb()
 RunAggregationQueryRequest = firestore.RunAggregationQueryRequest.pb()
@@ -44,7 +43,7 @@ _TIMESTAMP = ".google.protobuf.Timestamp"
 
 
 def _slim_messages() -> dict[str, Any]:
-    """Build the messages that leave fields and writes as bytes."""
+    """Build the messages that leave documents and writes as bytes."""
     file = descriptor_pb2.FileDescriptorProto(
         name="firestore_migrations/slim.proto",
         package="firestore_migrations",
@@ -62,14 +61,15 @@ def _slim_messages() -> dict[str, Any]:
     message(
         "SlimDocument",
         (1, "name", text, one, None),
-        (2, "fields", raw, many, None),
         (3, "create_time", message_kind, one, _TIMESTAMP),
         (4, "update_time", message_kind, one, _TIMESTAMP),
     )
+    message("QueryAnswer", (1, "document", raw, one, None))
     message(
-        "QueryAnswer",
-        (1, "document", message_kind, one, ".firestore_migrations.SlimDocument"),
-        (3, "read_time", message_kind, one, _TIMESTAMP),
+        "LookupAnswer",
+        (1, "found", raw, one, None),
+        (2, "missing", text, one, None),
+        (4, "read_time", message_kind, one, _TIMESTAMP),
     )
     message("CommitRequest", (1, "database", text, one, None), (2, "writes", raw, many, None))
     message("CommitAnswer", (2, "commit_time", message_kind, one, _TIMESTAMP))
@@ -80,7 +80,9 @@ def _slim_messages() -> dict[str, Any]:
 
 
 _SLIM = _slim_messages()
+SlimDocument = _SLIM["firestore_migrations.SlimDocument"]
 QueryAnswer = _SLIM["firestore_migrations.QueryAnswer"]
+LookupAnswer = _SLIM["firestore_migrations.LookupAnswer"]
 CommitRequest = _SLIM["firestore_migrations.CommitRequest"]
 CommitAnswer = _SLIM["firestore_migrations.CommitAnswer"]
 
@@ -92,7 +94,7 @@ class Stored(NamedTuple):
         path: relative to the database, like `users/abc`.
         create_time: microseconds since 1970.
         update_time: microseconds since 1970; the precondition of a write.
-        raw: the serialised `google.firestore.v1.Document`, name and times included.
+        raw: the serialised `google.firestore.v1.Document`, name and times included, as the server sent it.
     """
 
     path: str
@@ -103,7 +105,7 @@ class Stored(NamedTuple):
 
 def micros(timestamp: Any) -> int:
     """A protobuf timestamp in microseconds since 1970, Firestore's own precision."""
-    return int(timestamp.seconds) * 1_000_000 + int(timestamp.nanos) // 1000
+    return timestamp.seconds * 1_000_000 + timestamp.nanos // 1000  # type: ignore[no-any-return]
 
 
 def timestamp(microseconds: int) -> Timestamp:
