@@ -9,20 +9,19 @@ server's time alone waits for the server.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from google.cloud.firestore_v1.field_path import FieldPath
 
 from firestore_migrations.errors import DocumentError
 from firestore_migrations.firestore.change import api_path, is_sentinel, is_server_time, settled
+from firestore_migrations.firestore.document import ATOMS
 
 if TYPE_CHECKING:
     from firestore_migrations.firestore.codec import Codec
     from firestore_migrations.firestore.document import Document
 
 Path = tuple[str, ...]
-_PLAIN = {str, int, float, bool, bytes, type(None), datetime}
 
 
 def field_path(name: Any) -> Path:
@@ -43,7 +42,8 @@ def replace(document: Document, data: Mapping[str, Any], codec: Codec) -> None:
     """Give the document exactly these fields."""
     fields = {name: _standing_alone(value, (name,), codec) for name, value in data.items()}
     document.clear()
-    document.update(fields)
+    for name, value in fields.items():
+        document[name] = value
 
 
 def merge(document: Document, data: Mapping[str, Any], only: Iterable[Any] | None, codec: Codec) -> None:
@@ -115,7 +115,7 @@ def _put(document: Document, path: Path, value: Any, codec: Codec) -> None:
 
 def _standing_alone(value: Any, path: Path, codec: Codec) -> Any:
     """A value that replaces whatever there was: its sentinels start from nothing."""
-    if type(value) in _PLAIN:
+    if type(value) in ATOMS:
         return value
     if isinstance(value, Mapping):
         return {name: _standing_alone(item, (*path, name), codec) for name, item in value.items()}

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from firestore_migrations.errors import DocumentError
+from firestore_migrations.firestore.document import ATOMS
 
 if TYPE_CHECKING:
     from firestore_migrations.authoring.client.batch import Batch, BulkWriter
@@ -188,6 +189,8 @@ def copied(data: Any, path: Any) -> dict[str, Any]:
 
 def _copy(value: Any, depth: int = 0) -> Any:
     """The value with its maps and arrays copied, as far down as Firestore takes them: a map may lie in itself."""
+    if type(value) in ATOMS:
+        return value
     if depth > _DEEPEST:
         raise DocumentError(
             "A value in the data lies in itself, or in more than 20 maps and arrays, all that Firestore holds.",

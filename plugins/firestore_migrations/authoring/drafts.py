@@ -200,9 +200,10 @@ class Drafts:
             DocumentError: a recorded write is impossible, or a document from `db.get()` was changed in place.
             InvalidValue: a value that Firestore cannot hold.
         """
-        self._base.fetch(self._waiting)
-        for path in list(self._waiting):
-            self._play(path)
+        if self._waiting:
+            self._base.fetch(self._waiting)
+            for path in list(self._waiting):
+                self._play(path)
         for view in self._handed_out:
             if self._change(view.path, view) is not None:
                 raise DocumentError(

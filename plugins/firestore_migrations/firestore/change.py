@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from google.cloud.firestore_v1 import transforms as official
@@ -20,7 +21,7 @@ from google.cloud.firestore_v1.field_path import FieldPath as FieldPathParser
 
 from firestore_migrations.errors import InvalidValue
 from firestore_migrations.firestore import sentinels, wire
-from firestore_migrations.firestore.document import Document
+from firestore_migrations.firestore.document import ATOMS, Document
 from firestore_migrations.firestore.impossible import fault_of_key
 from firestore_migrations.firestore.ordering import order_key
 from firestore_migrations.firestore.values import same
@@ -72,16 +73,16 @@ def change_of(document: Document, encode: Encode, full_name: str, now: Any) -> C
     stored = document._stored  # noqa: SLF001 -- the planner's side of Document
     if not document._exists:  # noqa: SLF001
         return None if stored is None else deletion(full_name, stored)
-    for name in document._changes():  # noqa: SLF001
+    changes = document._changes()  # noqa: SLF001
+    if stored is not None and not changes:
+        return None
+    for name in changes:
         fault = fault_of_key(name)
         if fault is not None and (stored is None or name not in set(stored.fields)):  # protobuf looks up no surrogate
             raise InvalidValue(f"A field of {document.path} cannot be: {fault[0]}.", fault[1], path=document.path)
     settling = _Settling(encode)
     before = {} if stored is None else stored.fields
-    settled = {
-        name: settling.settle(value, before.get(name), (name,))
-        for name, value in document._changes().items()  # noqa: SLF001
-    }
+    settled = {name: settling.settle(value, before.get(name), (name,)) for name, value in changes.items()}
     return change(full_name, stored, settled, settling.stamps, now)
 
 
@@ -187,6 +188,7 @@ def same_field(path: FieldPath, one: Any | None, other: Any | None) -> bool:
     return left is right if left is None or right is None else same(left, right)
 
 
+@lru_cache(maxsize=4096)
 def api_path(path: FieldPath) -> str:
     """A field path as Firestore writes it: names that are not plain words in backticks."""
     return ".".join(
@@ -260,6 +262,8 @@ class _Settling:
         kind = type(value)
         if kind is wire.Value:
             return value
+        if kind in ATOMS:
+            return self._encode(value, api_path(path))
         if not (kind is dict or isinstance(value, (*_SENTINELS, Mapping))):
             if isinstance(value, (list, tuple)) and _holds_sentinel(value):
                 raise InvalidValue(

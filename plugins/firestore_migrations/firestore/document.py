@@ -1,23 +1,24 @@
 """A document, as a migration sees it: a lazy, changeable view on the stored protobuf.
 
-A field is decoded when it is first touched, and never before. What was touched is encoded again when the plan is
-made and compared with what is stored; the fields that are really different become the write. All other bytes stay
-as they are.
+A field is decoded when it is first read, and never before. What was assigned, or was read and can change in place, is
+encoded again when the plan is made and compared with what is stored; the fields that are really different become the
+write. All other bytes stay as they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from firestore_migrations.errors import DocumentError
 from firestore_migrations.firestore.sentinels import DELETE_FIELD
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from firestore_migrations.firestore.codec import Codec
 
+ATOMS = frozenset({type(None), bool, int, float, str, bytes, datetime})
+"""Types of values that nothing lies in, and that nobody can change in place."""
 _GONE = object()
 
 
@@ -41,7 +42,7 @@ class Document(MutableMapping[str, Any]):
     a dot in it is part of the name. Fields come in the order of their names.
     """
 
-    __slots__ = ("_codec", "_exists", "_is_frozen", "_path", "_stored", "_touched")
+    __slots__ = ("_codec", "_exists", "_is_frozen", "_path", "_read", "_stored", "_touched")
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, path: str, codec: Codec, stored: Any = None, *, is_frozen: bool = False) -> None:
@@ -49,7 +50,8 @@ class Document(MutableMapping[str, Any]):
         self._codec = codec
         self._stored = stored
         self._exists = stored is not None
-        self._touched: dict[str, Any] = {}
+        self._touched: dict[str, Any] = {}  # assigned, or read and able to change in place
+        self._read: dict[str, Any] = {}  # the others that were read
         self._is_frozen = is_frozen
 
     @property
@@ -78,17 +80,21 @@ class Document(MutableMapping[str, Any]):
         return None if self._stored is None else self._codec.time(self._stored.update_time)
 
     def __getitem__(self, name: str) -> Any:
-        try:
-            value = self._touched[name]
-        except KeyError:
-            if self._stored is None or name not in self._stored.fields:
-                raise
-            value = self._touched[name] = self._codec.decode(self._stored.fields[name])
-            return value
+        if name not in self._touched:
+            return self._read[name] if name in self._read else self._decoded(name)
+        value = self._touched[name]
         if value is _GONE:
             raise KeyError(name)
         if type(value) is _Stored:
             value = self._touched[name] = self._codec.decode(value.value)
+        return value
+
+    def _decoded(self, name: str) -> Any:
+        if self._stored is None or name not in self._stored.fields:
+            raise KeyError(name)
+        value = self._codec.decode(self._stored.fields[name])
+        is_fixed = type(value) in ATOMS or isinstance(value, datetime)
+        (self._read if is_fixed else self._touched)[name] = value
         return value
 
     def __setitem__(self, name: str, value: Any) -> None:
@@ -172,7 +178,7 @@ class Document(MutableMapping[str, Any]):
         self._exists = True
 
     def _changes(self) -> dict[str, Any]:
-        """The touched fields: DELETE_FIELD, a Python value, or a stored one that was moved."""
+        """The fields that may differ: DELETE_FIELD, a Python value, or a stored one that was moved."""
         return {
             name: DELETE_FIELD if value is _GONE else value.value if type(value) is _Stored else value
             for name, value in self._touched.items()

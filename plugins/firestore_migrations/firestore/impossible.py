@@ -68,15 +68,20 @@ def fault_of_key(key: Any) -> tuple[str, str] | None:
 
 def fault_of_id(segment: str, *, is_collection: bool = False) -> str:
     """What is wrong with the id of a document or a collection; empty where nothing is."""
-    numeric = None if is_collection else _NUMERIC_ID.fullmatch(segment)
-    is_number = numeric is not None and -(2**63) <= int(numeric[1]) < 2**63
-    if segment in {".", ".."} or (_RESERVED.fullmatch(segment) and not is_number):
+    if segment in {".", ".."} or (segment.startswith("__") and _is_reserved(segment, is_collection=is_collection)):
         return f"the id {segment[:100]!r} is reserved"
     try:
         size = len(segment.encode())
     except UnicodeEncodeError:
         return "an id has a lone surrogate, which is not Unicode text"
     return "an id is longer than 1,500 bytes" if size > _MAX_ID_BYTES else ""
+
+
+def _is_reserved(segment: str, *, is_collection: bool) -> bool:
+    """Whether Firestore keeps an id for itself: of documents, those of numbers may be used."""
+    numeric = None if is_collection else _NUMERIC_ID.fullmatch(segment)
+    is_number = numeric is not None and -(2**63) <= int(numeric[1]) < 2**63
+    return bool(_RESERVED.fullmatch(segment)) and not is_number
 
 
 def as_written(key: str) -> str:

@@ -128,9 +128,9 @@ def same(left: Any, right: Any) -> bool:
     """
     if canonical(left) == canonical(right):
         return True
-    if isinstance(left, Mapping):
-        return _same_fields(left, right)
-    return _same_value(left, right)
+    if type(left) is Value:
+        return _same_value(left, right)
+    return _same_fields(left, right)
 
 
 def _same_value(left: Any, right: Any) -> bool:
