@@ -69,20 +69,20 @@ def test_a_run_stops_before_the_batch_that_exceeds_the_budget_and_goes_on_where_
 
 
 def test_what_verify_reads_counts_too_also_where_it_stops_for_it(world: World) -> None:
-    """Five documents are read before, and by verify; then forty more, which the money does not suffice to write."""
+    """Five documents are read before, and by name in verify; then forty more, by name and whole, which cost too much."""
     world.write({f"c/{i}": {} for i in range(5)})
     life = world.begin(mark, run_id="it", budget=30)
     life.run = replace(life.run, prices=Prices(reads=100_000, writes=0, deletes=0))
     life.perform("preflight", "apply")
     world.write({f"c/new{i}": {} for i in range(40)})
-    with pytest.raises(OverBudget, match="bring its cost to 50 USD, more than the budget of 30 USD"):
+    with pytest.raises(OverBudget, match="bring its cost to 90 USD, more than the budget of 30 USD"):
         life.go_on()
-    assert world.audit.runs("v001")["it"]["reads"] == 50
+    assert world.audit.runs("v001")["it"]["reads"] == 90
 
     resume(Ledger(world.writer), RunName("v001", "it"), "ada", budget=1000)
     life.go_on()
     run = world.audit.runs("v001")["it"]
-    assert (run["state"], run["counts"]["updated"], run["reads"]) == ("verified", 45, 50 + 45 + 45)
+    assert (run["state"], run["counts"]["updated"], run["reads"]) == ("verified", 45, 90 + 85 + 85)
 
 
 def test_a_window_that_stopped_for_its_budget_is_named_in_the_command_that_goes_on(world: World) -> None:

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.cloud.firestore_v1 import transforms as official
 from google.cloud.firestore_v1.field_path import FieldPath as FieldPathParser
@@ -41,8 +40,7 @@ _INCREMENT = (sentinels.Increment, official.Increment)
 _SENTINELS = (*_UNION, *_REMOVE, *_INCREMENT, official.Maximum, official.Minimum, official.Sentinel, type(_STAMPS[0]))
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """One document's planned write.
 
     Attributes:
@@ -118,27 +116,35 @@ def change(
     _diff({} if stored is None else stored.fields, new, write.update.fields, (), masks)
     if stored is not None and not masks and not stamps:
         return None
-    fields = tuple(sorted({api_path(path) for path in [*masks, *stamps]}))
+    masked, stamped = sorted(map(api_path, masks)), sorted(map(api_path, stamps))
     if stored is None:
         write.current_document.exists = False
     else:
-        write.update_mask.field_paths.extend(sorted(map(api_path, masks)))
+        write.update_mask.field_paths.extend(masked)
         write.current_document.update_time.CopyFrom(stored.update_time)
-    for stamped in sorted(map(api_path, stamps)):
-        write.update_transforms.add(
-            field_path=stamped, set_to_server_value=wire.FieldTransform.ServerValue.REQUEST_TIME
-        )
-    after = wire.Document(name=full_name)
-    if stored is not None:
-        after.CopyFrom(stored)
-    for name, value in new.items():
-        if value is not None:
-            after.fields[name].CopyFrom(value)
-        elif name in after.fields:
-            del after.fields[name]
+    for name in stamped:
+        write.update_transforms.add(field_path=name, set_to_server_value=wire.FieldTransform.ServerValue.REQUEST_TIME)
+    after = _after(full_name, stored, new)
     for path in stamps:
         put_field(after.fields, path, wire.Value(timestamp_value=now))
+    fields = tuple(sorted({*masked, *stamped}))
     return Change(CREATED if stored is None else UPDATED, write, fields, after)
+
+
+def _after(full_name: str, stored: Any | None, new: Mapping[str, Any | None]) -> Any:
+    """A document with new values of top-level fields."""
+    after = wire.Document()
+    if stored is None:
+        after.name = full_name
+    else:
+        after.CopyFrom(stored)
+    fields = after.fields
+    for name, value in new.items():
+        if value is not None:
+            fields[name].CopyFrom(value)
+        elif name in fields:
+            del fields[name]
+    return after
 
 
 def applied(stored: Any | None, write: Any) -> Any | None:

@@ -65,7 +65,7 @@ def scan(  # noqa: PLR0913 -- the clock is passed in
         scope: which documents.
         read_time: microseconds since 1970.
         keys: the range of names.
-        names_only: read no fields; a document then costs little, and its times are still there.
+        names_only: read no fields where that is possible; a document then costs little, and its times are there.
         sleep: waits for some seconds before a stream that broke is asked for again.
         read: called for each document that the server sends, and bills: also for those that are not of the scope.
 
@@ -76,7 +76,7 @@ def scan(  # noqa: PLR0913 -- the clock is passed in
     conditions = filters.conditions(scope.where)
     local = [condition for condition in conditions if condition.op != "=="]
     query = scope_query(scope, [condition for condition in conditions if condition.op == "=="])
-    if names_only and not local and scope.interval is None:
+    if names_only and can_be_scanned_by_name(scope):
         query.select.fields.add(field_path="__name__")
     parent = f"{reader.address.name}/documents" + (f"/{scope.parent}" if scope.parent else "")
     narrow = scope.group or scope.has_wildcard
@@ -89,6 +89,11 @@ def scan(  # noqa: PLR0913 -- the clock is passed in
             if not all(filters.matches(condition, fields) for condition in local):
                 continue
         yield stored
+
+
+def can_be_scanned_by_name(scope: Scope) -> bool:
+    """Whether a scan needs no fields: no condition is for the reader, and names give the order."""
+    return scope.interval is None and all(condition.op == "==" for condition in filters.conditions(scope.where))
 
 
 def count(reader: Reader, scope: Scope, read_time: int, timeout: float) -> int | None:

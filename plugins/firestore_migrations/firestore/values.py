@@ -128,31 +128,26 @@ def same(left: Any, right: Any) -> bool:
     """
     if canonical(left) == canonical(right):
         return True
-    if type(left) is Value:
-        return _same_value(left, right)
-    return _same_fields(left, right)
-
-
-def _same_value(left: Any, right: Any) -> bool:
+    if type(left) is not Value:
+        return _same_fields(left, right)
     kind = left.WhichOneof("value_type")
-    if kind != right.WhichOneof("value_type") or kind is None:
-        return False
     compare = _COMPARISONS.get(kind)
-    return canonical(left) == canonical(right) if compare is None else compare(left, right)
+    return compare is not None and kind == right.WhichOneof("value_type") and compare(left, right)
 
 
 def _same_fields(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
-    return left.keys() == right.keys() and all(_same_value(left[key], right[key]) for key in left)
+    return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
 
 
 def _same_items(left: Any, right: Any) -> bool:
     lefts, rights = left.array_value.values, right.array_value.values
-    return len(lefts) == len(rights) and all(map(_same_value, lefts, rights))
+    return len(lefts) == len(rights) and all(map(same, lefts, rights))
 
 
 def _same_double(left: Any, right: Any) -> bool:
+    """Where the bytes differ: only NaN is not itself."""
     a, b = left.double_value, right.double_value
-    return canonical(left) == canonical(right) or (a != a and b != b)  # noqa: PLR0124 - only NaN is not itself
+    return bool(a != a and b != b)  # noqa: PLR0124
 
 
 def _same_time(left: Any, right: Any) -> bool:

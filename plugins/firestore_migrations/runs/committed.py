@@ -45,11 +45,13 @@ class Committed(NamedTuple):
         row: as it was committed.
         commit_time: in microseconds: the update time of its document.
         stamped_at: in microseconds: the value of the fields that the server filled with its time.
+        is_as_reviewed: whether it is a row of the reviewed plan, not one of a document that moved or came later.
     """
 
     row: Row
     commit_time: int
     stamped_at: int = 0
+    is_as_reviewed: bool = False
 
 
 def joined_digest(digests: Iterable[str]) -> str:
@@ -122,4 +124,6 @@ def committed_rows(
             for batch, record in leaves(planned, by_rows):
                 if record is not None:
                     rows = read_rows(folder / "drift", record.drift) if record.drift else batch.content
-                    yield from (Committed(row, record.commit_time, record.stamped_at) for row in rows)
+                    is_as_reviewed = not (record.drift or part.is_residue)
+                    for row in rows:
+                        yield Committed(row, record.commit_time, record.stamped_at, is_as_reviewed)

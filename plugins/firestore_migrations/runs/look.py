@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import merge
 from itertools import groupby, islice
@@ -28,7 +28,8 @@ from firestore_migrations.runs.failure import Failure
 from firestore_migrations.runs.plan import Plan, PlanWriter, Row
 from firestore_migrations.runs.planner import Planned, Planner
 from firestore_migrations.runs.preflight import course_of
-from firestore_migrations.runs.run import Run, instant
+from firestore_migrations.runs.proved import Proved
+from firestore_migrations.runs.run import Run, instant, microseconds
 
 _AT_ONCE = 500
 _MOST_LISTED = 1000
@@ -93,7 +94,10 @@ class Look:
         self._read_time = reader.get(["_migrations/_lease"])[1]
         self._base = Base(PointInTime(reader, self._read_time), Codec(reader))
         self._now = instant(self._read_time) if run.now is None else run.now
-        self._set_aside = {f.call for f in audit.failures(run) if f.is_refused_by_the_server}
+        self._failures = audit.failures(run)
+        self._set_aside = {f.call for f in self._failures if f.is_refused_by_the_server}
+        self._keeps = keeps
+        self._began = course_of(run).read_time
         self._redriven = redrive.failed_before(run, audit) if run.options.redrive else {}
         self._parts = parts_of(run.folder, self._records)
         _refuse_unsent_batches(run, self._parts, self._records)
@@ -153,30 +157,51 @@ class Look:
             return
         is_by_name = scope.interval is None
         expected = Expected(self._own_rows(step) if is_by_name else ())
-        documents = self._documents(step, scope)
-        began = course_of(run).read_time
+        proved = Proved(run, step, self._parts, self._failures, microseconds(self._now)) if self._keeps else None
+        names_only = proved is not None and not run.options.redrive and proved.tells_by_name(step, scope)
+        documents = self._documents(step, scope, names_only=names_only)
         while chunk := list(islice(documents, _AT_ONCE)):
             run.pulse.add(len(chunk))
-            failed = {path for name, path in self._set_aside if name == step.name}
-            if step.idempotent:
-                planned = planner.plan([stored for stored in chunk if stored.path not in failed])
-                self._keep(planned, finding)
-                failed.update(failure.path for failure in planned.failures)
-            for stored in chunk:
+            items = {stored.path: expected.of(stored.path) for stored in chunk}
+            unproved = [stored for stored in chunk if proved is None or not proved.covers(stored, items[stored.path])]
+            finding.held += sum(item is not None for item in items.values())
+            finding.held -= sum(items[stored.path] is not None for stored in unproved)
+            if names_only:
+                found = self._base.at.get(stored.path for stored in unproved)
+                unproved = [stored for stored in found.values() if stored is not None]
+            failed = self._look_at_unproved(planner, step, unproved, items, finding)
+            for stored in chunk if step.checks else ():
                 if stored.path not in failed:
                     finding.add_failed_checks(planner.check(stored))
-            for stored in chunk:
-                if not step.idempotent and stored.create_time > began:
-                    finding.add_born(stored)
-                _count(expected.of(stored.path), stored, finding)
             self._compare(expected.take_missed(), finding)
         self._compare(expected.rest() if is_by_name else self._rows_as_planned(step), finding)
 
-    def _documents(self, step: Step, scope: Scope) -> Iterator[Stored]:
+    def _look_at_unproved(
+        self,
+        planner: Planner,
+        step: Step,
+        documents: list[Stored],
+        items: Mapping[str, Committed | None],
+        finding: Finding,
+    ) -> set[str]:
+        """Plan documents again, and compare them with what was written to them; the paths of those that fail."""
+        failed = {path for name, path in self._set_aside if name == step.name}
+        if step.idempotent:
+            planned = planner.plan([stored for stored in documents if stored.path not in failed])
+            self._keep(planned, finding)
+            failed.update(failure.path for failure in planned.failures)
+        for stored in documents:
+            if not step.idempotent and stored.create_time > self._began:
+                finding.add_born(stored)
+            _count(items[stored.path], stored, finding)
+        return failed
+
+    def _documents(self, step: Step, scope: Scope, *, names_only: bool) -> Iterator[Stored]:
         """The documents that the run was for, as they are now."""
         if self._run.options.redrive:
             return redrive.documents(step, self._redriven, self._base.at)
-        return (stored for stored in self._base.at.scan(scope) if self._run.is_selected(stored.path))
+        found = self._base.at.scan(scope, names_only=names_only)
+        return (stored for stored in found if self._run.is_selected(stored.path))
 
     def _keep(self, planned: Planned, finding: Finding) -> None:
         finding.failures += planned.failures

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from firestore_migrations.errors import FirestoreMigrationsError, RunCancelled, RunPaused
@@ -54,6 +55,7 @@ def perform(run: Run, phase: str, shard: int | None = None) -> Any:
                         stack.enter_context(
                             run.pulse.told(ledger, run.path, phase, shard or 0, lambda: len(course_of(run).shards))
                         )
+                    stack.enter_context(_loaded_modules_left_alone())
                     return OF_RUN[phase](run) if shard is None else OF_SHARD[phase](run, shard)
             except RunPaused:
                 lease.acquire()
@@ -71,6 +73,20 @@ def perform(run: Run, phase: str, shard: int | None = None) -> Any:
     except Exception as error:
         _record(run, phase, type(error).__name__)
         raise
+
+
+@contextmanager
+def _loaded_modules_left_alone() -> Iterator[None]:
+    """Look for garbage among what the phase makes alone.
+
+    Every few thousand documents Python looks through all objects that there are. With Airflow and the client libraries
+    loaded that is most of a million, and a seventh of the time of a dry run.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _record(run: Run, phase: str, message: str) -> None:

@@ -189,8 +189,7 @@ class PlanWriter:
         self._batch: list[Row] = []
         self._batch_pins = self._batch_bytes = self._pins = 0
         self._digest = hashlib.sha256()
-        self._operations: Counter[str] = Counter()
-        self._collections: dict[str, Counter[str]] = {}
+        self._counts: Counter[tuple[str, str]] = Counter()  # by collection and operation
         self._writes_others = False
         self._next = self._batches = 0
 
@@ -228,21 +227,25 @@ class PlanWriter:
         return is_few and self._batch_bytes + size <= self._most_bytes
 
     def _add_row(self, row: Row) -> None:
-        self._batch.append(row._replace(row=self._next))
+        self._batch.append(Row(self._next, *row[1:]))
         self._next += 1
         self._digest.update(b"%s\0%s\0%d\0" % (row.path.encode(), row.operation.encode(), len(row.write)))
         self._digest.update(row.write)
-        self._operations[row.operation] += 1
-        self._collections.setdefault(collection_of(row.path), Counter())[row.operation] += 1
+        self._counts[collection_of(row.path), row.operation] += 1
         self._writes_others = self._writes_others or row.path != row.source
 
     def close(self, **facts: Any) -> Plan:
         """Write what is left, then what the plan holds; without that last file there is no plan."""
         self.finish_call()
         self._cut()
+        operations: Counter[str] = Counter()
+        collections: dict[str, dict[str, int]] = {}
+        for (collection, operation), count in sorted(self._counts.items()):
+            operations[operation] += count
+            collections.setdefault(collection, {})[operation] = count
         plan = Plan(
-            operations=dict(self._operations),
-            collections={name: dict(counts) for name, counts in sorted(self._collections.items())},
+            operations=dict(operations),
+            collections=collections,
             rows=self._next,
             batches=self._batches,
             pins=self._pins,
@@ -272,11 +275,14 @@ def pins(rows: Iterable[Row]) -> dict[str, int]:
     What a step makes of a document for another one is wrong once that document has changed, or is gone.
     """
     rows = list(rows)
+    others = [row for row in rows if row.source_time is not None and row.path != row.source]
+    if not others:
+        return {}
     own = {row.call for row in rows if row.path == row.source}
     written = {row.path for row in rows}
     return {
         row.source: row.source_time
-        for row in rows
+        for row in others
         if row.source_time is not None and row.call not in own and row.source not in written
     }
 
@@ -336,8 +342,10 @@ def rows_name(first: int, last: int) -> str:
 
 def collection_of(path: str) -> str:
     """The collection of a document, the ids of parent documents replaced by `*`."""
-    segments = path.split("/")[:-1]
-    return "/".join("*" if index % 2 else segment for index, segment in enumerate(segments))
+    collection, _, _ = path.rpartition("/")
+    if "/" not in collection:
+        return collection
+    return "/".join("*" if index % 2 else segment for index, segment in enumerate(collection.split("/")))
 
 
 def _columns(group: pa.Table) -> Iterable[list[Any]]:

@@ -72,6 +72,7 @@ class Planner:
     def __init__(self, step: Step, base: Base, now: datetime, version: str) -> None:
         self._step = step
         self._version = version
+        self._salt = f"{version}/{step.name}"
         self._base = base
         self._now = now
         self._stamp = wire.Value(timestamp_value=now).timestamp_value
@@ -189,7 +190,7 @@ class Planner:
                 yield Failure("", check.__name__, _describe(error))
 
     def _drafts(self, base: Base) -> Drafts:
-        return Drafts(base, self._stamp, f"{self._version}/{self._step.name}")
+        return Drafts(base, self._stamp, self._salt)
 
     def _born_into_the_scope(self, documents: Sequence[Stored], planned: Planned) -> Iterator[Stored]:
         """Documents that the step itself adds to its own scope: it would be called with them the next time."""
@@ -252,9 +253,9 @@ class Planner:
                     path=path,
                 )
         planned.after[path] = change.after
-        before = call.stored.raw if path == call.stored.path else None
-        row = row_of(call.stored.path, self._step.name, path, stored, change, before)
-        return row._replace(source_time=call.stored.update_time)
+        source = call.stored
+        before = source.raw if path == source.path else None
+        return row_of(source.path, self._step.name, path, stored, change, before, source.update_time)
 
     def _run_script(self, drafts: Drafts, base: Base, now: datetime) -> None:
         try:
@@ -284,7 +285,13 @@ def _hash_of(document: Any) -> int:
 
 
 def row_of(  # noqa: PLR0913 -- a row is all of it
-    source: str, step: str, path: str, stored: Any, change: Change, before: bytes | None = None
+    source: str,
+    step: str,
+    path: str,
+    stored: Any,
+    change: Change,
+    before: bytes | None = None,
+    source_time: int | None = None,
 ) -> Row:
     """The row of a change of the stored document at `path`; `before` is that document where it is at hand raw."""
     return Row(
@@ -296,6 +303,7 @@ def row_of(  # noqa: PLR0913 -- a row is all of it
         update_time=None if stored is None else wire.micros(stored.update_time),
         before=before if before is not None or stored is None else stored.SerializeToString(deterministic=True),
         write=change.write.SerializeToString(deterministic=True),
+        source_time=source_time,
     )
 
 
