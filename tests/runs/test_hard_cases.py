@@ -257,9 +257,12 @@ def during(world: World, hook: Callable[[], None]) -> Any:
 
     @each_document("c")
     def up(document: Document, db: Database) -> None:
+        document["new"] = 1
+
+    @up.verify
+    def a_moment_of_verify(document: Document, db: Database) -> None:
         if world.audit.versions()["v001"]["state"] == "verified" and hooks:
             hooks.pop()()
-        document["new"] = 1
 
     return up
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import merge
 from itertools import groupby, islice
@@ -31,6 +31,8 @@ from firestore_migrations.runs.preflight import course_of
 from firestore_migrations.runs.proved import Proved
 from firestore_migrations.runs.run import Run, instant, microseconds
 
+_Items = list[tuple[Stored, Committed | None]]
+"""Documents, each with what the run last wrote to it."""
 _AT_ONCE = 500
 _MOST_LISTED = 1000
 
@@ -157,44 +159,41 @@ class Look:
             return
         is_by_name = scope.interval is None
         expected = Expected(self._own_rows(step) if is_by_name else ())
-        proved = Proved(run, step, self._parts, self._failures, microseconds(self._now)) if self._keeps else None
-        names_only = proved is not None and not run.options.redrive and proved.tells_by_name(step, scope)
-        documents = self._documents(step, scope, names_only=names_only)
+        proved = self._proved(step, scope)
+        documents = self._documents(step, scope, names_only=proved is not None)
         while chunk := list(islice(documents, _AT_ONCE)):
             run.pulse.add(len(chunk))
-            items = {stored.path: expected.of(stored.path) for stored in chunk}
-            unproved = [stored for stored in chunk if proved is None or not proved.covers(stored, items[stored.path])]
-            finding.held += sum(item is not None for item in items.values())
-            finding.held -= sum(items[stored.path] is not None for stored in unproved)
-            if names_only:
-                found = self._base.at.get(stored.path for stored in unproved)
-                unproved = [stored for stored in found.values() if stored is not None]
-            failed = self._look_at_unproved(planner, step, unproved, items, finding)
-            for stored in chunk if step.checks else ():
-                if stored.path not in failed:
-                    finding.add_failed_checks(planner.check(stored))
+            items = [(stored, expected.of(stored.path)) for stored in chunk]
+            if proved is not None:
+                items = self._unproved(proved, items, finding)
+            self._look_at_whole(planner, step, items, finding)
             self._compare(expected.take_missed(), finding)
         self._compare(expected.rest() if is_by_name else self._rows_as_planned(step), finding)
 
-    def _look_at_unproved(
-        self,
-        planner: Planner,
-        step: Step,
-        documents: list[Stored],
-        items: Mapping[str, Committed | None],
-        finding: Finding,
-    ) -> set[str]:
-        """Plan documents again, and compare them with what was written to them; the paths of those that fail."""
+    def _proved(self, step: Step, scope: Scope) -> Proved | None:
+        if not self._keeps:
+            return None  # of a version that several runs may have applied
+        return Proved.of(self._run, step, scope, self._parts, self._failures, microseconds(self._now))
+
+    def _unproved(self, proved: Proved, items: _Items, finding: Finding) -> _Items:
+        """Count the documents that hold what was planned by their names and times, and read the others whole."""
+        unproved = {stored.path: item for stored, item in items if not proved.covers(stored, item)}
+        finding.held += sum(item is not None and stored.path not in unproved for stored, item in items)
+        return [(stored, unproved[path]) for path, stored in self._base.at.get(unproved).items() if stored is not None]
+
+    def _look_at_whole(self, planner: Planner, step: Step, items: _Items, finding: Finding) -> None:
+        """Plan documents again, run the checks on them, and compare them with what was written to them."""
         failed = {path for name, path in self._set_aside if name == step.name}
         if step.idempotent:
-            planned = planner.plan([stored for stored in documents if stored.path not in failed])
+            planned = planner.plan([stored for stored, _ in items if stored.path not in failed])
             self._keep(planned, finding)
             failed.update(failure.path for failure in planned.failures)
-        for stored in documents:
+        for stored, item in items:
+            if stored.path not in failed:
+                finding.add_failed_checks(planner.check(stored))
             if not step.idempotent and stored.create_time > self._began:
                 finding.add_born(stored)
-            _count(items[stored.path], stored, finding)
-        return failed
+            _count(item, stored, finding)
 
     def _documents(self, step: Step, scope: Scope, *, names_only: bool) -> Iterator[Stored]:
         """The documents that the run was for, as they are now."""

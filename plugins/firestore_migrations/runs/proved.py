@@ -3,6 +3,8 @@
 The dry run has run the step on what it would leave, and on what it would not change, a day later, and nothing came of
 it. A document whose update time is that of its batch's commit is what the plan left; one that has not changed since the
 snapshot is what the plan did not change. Of these the names and times tell enough.
+
+One in a hundred is read all the same: a step that keeps none of its promises is found out.
 """
 
 from __future__ import annotations
@@ -17,42 +19,55 @@ from firestore_migrations.runs.committed import Committed, Part, plan_of
 from firestore_migrations.runs.failure import Failure
 from firestore_migrations.runs.planner import LATER
 from firestore_migrations.runs.preflight import course_of
-from firestore_migrations.runs.run import Run, microseconds
+from firestore_migrations.runs.run import Run, is_selected
 
 _LATER = LATER // LATER.resolution
+_PERCENT_READ = 1.0
 
 
 class Proved:
     """What the dry run of a run has proved of one step.
 
     Args:
-        run: that has applied its plan, up.
-        step: of it.
-        parts: its plans.
+        began: the read time of its snapshot, in microseconds since 1970.
         failures: of its documents, which were not planned, or not written.
-        now: microseconds since 1970; what `db.now` would give in another plan.
     """
 
-    def __init__(self, run: Run, step: Step, parts: Iterable[Part], failures: Iterable[Failure], now: int) -> None:
-        course = course_of(run)
-        plans = [plan_of(run.folder, part) for part in parts if not part.is_residue]
-        reads_others = any(plan.reads for plan in plans)
-        self._began = course.read_time
-        self._counts = not step.idempotent or (not reads_others and now <= course.now + _LATER)
+    def __init__(self, began: int, failures: Iterable[Failure]) -> None:
+        self._began = began
         self._failed = {failure.path for failure in failures}
 
-    def tells_by_name(self, step: Step, scope: Scope) -> bool:
-        """Whether most documents of a scope need not be read at all: neither a filter nor a check looks into them."""
-        return self._counts and not step.checks and can_be_scanned_by_name(scope)
+    @classmethod
+    def of(  # noqa: PLR0913 -- all of it decides
+        cls, run: Run, step: Step, scope: Scope, parts: Iterable[Part], failures: Iterable[Failure], now: int
+    ) -> Proved | None:
+        """What it has proved; None where names and times do not tell enough.
+
+        Args:
+            run: that has applied its plan, up.
+            step: of it.
+            scope: what the step is looked for in.
+            parts: the plans of the run.
+            failures: of the run.
+            now: microseconds since 1970; what `db.now` would give in another plan.
+        """
+        if step.checks or run.options.redrive or not can_be_scanned_by_name(scope):
+            return None
+        course = course_of(run)
+        if step.idempotent:
+            reads_others = any(plan_of(run.folder, part).reads for part in parts if not part.is_residue)
+            if reads_others or now > course.now + _LATER:
+                return None
+        return cls(course.read_time, failures)
 
     def covers(self, stored: Stored, item: Committed | None) -> bool:
-        """Whether it is proved of a document, of which only name and times are known, that the step changes it no more.
+        """Whether the step is proved to change a document no more, of which only name and times are known.
 
         Args:
             stored: the document.
             item: what the run last wrote to it; None where it wrote nothing.
         """
-        if not self._counts or stored.path in self._failed:
+        if stored.path in self._failed or is_selected(stored.path, _PERCENT_READ):
             return False
         if item is None:
             return stored.update_time <= self._began
