@@ -65,7 +65,12 @@ def contenders(packages: Path | None) -> list[Contender]:
         Contender("pages + batch, Node", _node("pages")),
         Contender("stream + BulkWriter, Node", _node("bulk")),
     ]
-    return [*python, *(node if packages else ()), Contender("floor", _python("floor")), Contender("ours", _python("ours"))]
+    return [
+        *python,
+        *(node if packages else ()),
+        Contender("floor", _python("floor")),
+        Contender("ours", _python("ours")),
+    ]
 
 
 def race(workload: Workload, entered: list[Contender], rounds: int, packages: Path | None) -> dict[str, Result]:

@@ -74,13 +74,18 @@ def change_of(document: Document, encode: Encode, full_name: str, now: Any) -> C
     changes = document._changes()  # noqa: SLF001
     if stored is not None and not changes:
         return None
+    before = {} if stored is None else stored.fields
     for name in changes:
         fault = fault_of_key(name)
-        if fault is not None and (stored is None or name not in set(stored.fields)):  # protobuf looks up no surrogate
+        if fault is not None and name not in set(before):  # protobuf looks up no surrogate
             raise InvalidValue(f"A field of {document.path} cannot be: {fault[0]}.", fault[1], path=document.path)
     settling = _Settling(encode)
-    before = {} if stored is None else stored.fields
-    settled = {name: settling.settle(value, before.get(name), (name,)) for name, value in changes.items()}
+    settled = {
+        name: encode(value, api_path((name,)))
+        if type(value) in ATOMS
+        else settling.settle(value, before.get(name), (name,))
+        for name, value in changes.items()
+    }
     return change(full_name, stored, settled, settling.stamps, now)
 
 
@@ -268,8 +273,6 @@ class _Settling:
         kind = type(value)
         if kind is wire.Value:
             return value
-        if kind in ATOMS:
-            return self._encode(value, api_path(path))
         if not (kind is dict or isinstance(value, (*_SENTINELS, Mapping))):
             if isinstance(value, (list, tuple)) and _holds_sentinel(value):
                 raise InvalidValue(

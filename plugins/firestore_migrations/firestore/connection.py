@@ -207,7 +207,13 @@ class Reader:
     def stored(self, raw: bytes) -> wire.Stored:
         """The document of these bytes, of which name and times alone are decoded."""
         slim = wire.SlimDocument.FromString(raw)
-        return wire.Stored(self.path(slim.name), wire.micros(slim.create_time), wire.micros(slim.update_time), raw)
+        created, updated = slim.create_time, slim.update_time
+        return wire.Stored(
+            slim.name[len(self._prefix) :],
+            created.seconds * 1_000_000 + created.nanos // 1000,
+            updated.seconds * 1_000_000 + updated.nanos // 1000,
+            raw,
+        )
 
     def stream(self, method: str, request: Any, answer: Any, timeout: float) -> Iterator[Any]:
         """Send one request and yield its answers as they come; a broken stream raises `grpc.RpcError`."""

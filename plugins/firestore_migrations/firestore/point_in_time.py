@@ -38,9 +38,7 @@ class PointInTime:
             self.reads += len(names)
         return found
 
-    def scan(
-        self, scope: Scope, keys: scan.KeyRange = scan.ALL, *, names_only: bool = False
-    ) -> Iterator[wire.Stored]:
+    def scan(self, scope: Scope, keys: scan.KeyRange = scan.ALL, *, names_only: bool = False) -> Iterator[wire.Stored]:
         """Every document of a scope in a range of names, in the order of names; of each the name and times may do."""
         return scan.scan(self.reader, scope, self.read_time, keys, names_only=names_only, read=self._count_one)
 

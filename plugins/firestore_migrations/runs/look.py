@@ -6,8 +6,8 @@ import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import merge
-from itertools import groupby, islice
-from typing import Any
+from itertools import filterfalse, groupby, islice
+from typing import Any, TypeVar
 
 from firestore_migrations.authoring.drafts import Base
 from firestore_migrations.authoring.migration import Step
@@ -31,8 +31,9 @@ from firestore_migrations.runs.preflight import course_of
 from firestore_migrations.runs.proved import Proved
 from firestore_migrations.runs.run import Run, instant, microseconds
 
-_Items = list[tuple[Stored, Committed | None]]
-"""Documents, each with what the run last wrote to it."""
+_Item = tuple[Stored, "Committed | None"]
+"""A document, and what the run last wrote to it."""
+_Some = TypeVar("_Some")
 _AT_ONCE = 500
 _MOST_LISTED = 1000
 
@@ -161,27 +162,42 @@ class Look:
         expected = Expected(self._own_rows(step) if is_by_name else ())
         proved = self._proved(step, scope)
         documents = self._documents(step, scope, names_only=proved is not None)
-        while chunk := list(islice(documents, _AT_ONCE)):
-            run.pulse.add(len(chunk))
-            items = [(stored, expected.of(stored.path)) for stored in chunk]
-            if proved is not None:
-                items = self._unproved(proved, items, finding)
-            self._look_at_whole(planner, step, items, finding)
-            self._compare(expected.take_missed(), finding)
+        items = self._with_rows(documents, expected, finding)
+        if proved is not None:
+            items = self._unproved(proved, items, finding)
+        for chunk in _chunks(items):
+            self._look_at_whole(planner, step, chunk, finding)
         self._compare(expected.rest() if is_by_name else self._rows_as_planned(step), finding)
+
+    def _with_rows(self, documents: Iterator[Stored], expected: Expected, finding: Finding) -> Iterator[_Item]:
+        """Each document with what was last written to it; rows of documents that left the scope are compared here."""
+        for chunk in _chunks(documents):
+            self._run.pulse.add(len(chunk))
+            for stored in chunk:
+                yield stored, expected.of(stored.path)
+            self._compare(expected.take_missed(), finding)
+
+    def _unproved(self, proved: Proved, items: Iterator[_Item], finding: Finding) -> Iterator[_Item]:
+        """The documents whose names and times do not tell enough, read whole; the others are counted."""
+
+        def told_by_name(item: _Item) -> bool:
+            is_told = proved.covers(*item)
+            finding.held += is_told and item[1] is not None
+            return is_told
+
+        for chunk in _chunks(filterfalse(told_by_name, items)):
+            whole = self._base.at.get(stored.path for stored, _ in chunk)
+            for known, item in chunk:
+                stored = whole[known.path]
+                if stored is not None:
+                    yield stored, item
 
     def _proved(self, step: Step, scope: Scope) -> Proved | None:
         if not self._keeps:
             return None  # of a version that several runs may have applied
         return Proved.of(self._run, step, scope, self._parts, self._failures, microseconds(self._now))
 
-    def _unproved(self, proved: Proved, items: _Items, finding: Finding) -> _Items:
-        """Count the documents that hold what was planned by their names and times, and read the others whole."""
-        unproved = {stored.path: item for stored, item in items if not proved.covers(stored, item)}
-        finding.held += sum(item is not None and stored.path not in unproved for stored, item in items)
-        return [(stored, unproved[path]) for path, stored in self._base.at.get(unproved).items() if stored is not None]
-
-    def _look_at_whole(self, planner: Planner, step: Step, items: _Items, finding: Finding) -> None:
+    def _look_at_whole(self, planner: Planner, step: Step, items: list[_Item], finding: Finding) -> None:
         """Plan documents again, run the checks on them, and compare them with what was written to them."""
         failed = {path for name, path in self._set_aside if name == step.name}
         if step.idempotent:
@@ -245,11 +261,16 @@ class Look:
         self._compare(others, finding)
 
     def _compare(self, rows: Iterable[Committed], finding: Finding) -> None:
-        remaining = iter(rows)
-        while chunk := list(islice(remaining, _AT_ONCE)):
+        for chunk in _chunks(rows):
             found = self._base.at.get(item.row.path for item in chunk)
             for item in chunk:
                 _count(item, found[item.row.path], finding)
+
+
+def _chunks(items: Iterable[_Some]) -> Iterator[list[_Some]]:
+    remaining = iter(items)
+    while chunk := list(islice(remaining, _AT_ONCE)):
+        yield chunk
 
 
 class _RowCounter:

@@ -75,7 +75,7 @@ class Row(NamedTuple):
     @property
     def call(self) -> Call:
         """What the row belongs to; in a script every row stands for itself."""
-        return self.step, self.source or self.path
+        return (self.step, self.source or self.path)
 
 
 class Batch(NamedTuple):
@@ -207,7 +207,7 @@ class PlanWriter:
         if not self._call:
             return
         pinned = pins(self._call)
-        size = sum(len(row.write) + 8 for row in self._call) + sum(_PIN_BYTES + len(path) for path in pinned)
+        size = sum([len(row.write) + 8 for row in self._call]) + sum([_PIN_BYTES + len(path) for path in pinned])
         if size > self._most_bytes:
             self.failures.append(_too_large(self._call[0], len(self._call), size))
             self._call = []
@@ -232,7 +232,8 @@ class PlanWriter:
         self._digest.update(b"%s\0%s\0%d\0" % (row.path.encode(), row.operation.encode(), len(row.write)))
         self._digest.update(row.write)
         self._counts[collection_of(row.path), row.operation] += 1
-        self._writes_others = self._writes_others or row.path != row.source
+        if row.path != row.source:
+            self._writes_others = True
 
     def close(self, **facts: Any) -> Plan:
         """Write what is left, then what the plan holds; without that last file there is no plan."""

@@ -64,7 +64,9 @@ class SegmentWriter:
             return
         if self._parquet is None:
             self._buffer = io.BytesIO()
-            self._parquet = pq.ParquetWriter(self._buffer, self._schema, compression="zstd", write_statistics=False)
+            self._parquet = pq.ParquetWriter(
+                self._buffer, self._schema, compression="zstd", use_dictionary=False, write_statistics=False
+            )
         columns = [
             _column(column, field.type) for column, field in zip(zip(*rows, strict=True), self._schema, strict=True)
         ]
