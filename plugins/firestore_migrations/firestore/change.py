@@ -46,14 +46,21 @@ class Change(NamedTuple):
     Attributes:
         operation: `created`, `updated` or `deleted`.
         write: the protobuf `Write`, with its precondition.
-        fields: the paths of the fields that differ, as Firestore writes them; all fields of a created document.
         after: the protobuf `Document` that the write leaves; None for a deleted one.
     """
 
     operation: str
     write: Any
-    fields: tuple[str, ...]
     after: Any
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The paths of the fields that differ, as Firestore writes them; all fields of a created document."""
+        if self.operation == DELETED:
+            return ()
+        masked = [api_path((name,)) for name in self.write.update.fields] if self.operation == CREATED else ()
+        stamped = [transform.field_path for transform in self.write.update_transforms]
+        return tuple(sorted({*masked, *self.write.update_mask.field_paths, *stamped}))
 
 
 def change_of(document: Document, encode: Encode, full_name: str, now: Any) -> Change | None:
@@ -108,7 +115,7 @@ def deletion(full_name: str, stored: Any) -> Change:
     """The write that deletes a document if it is still as stored."""
     write = wire.Write(delete=full_name)
     write.current_document.update_time.CopyFrom(stored.update_time)
-    return Change(DELETED, write, (), None)
+    return Change(DELETED, write, None)
 
 
 def change(
@@ -121,19 +128,17 @@ def change(
     _diff({} if stored is None else stored.fields, new, write.update.fields, (), masks)
     if stored is not None and not masks and not stamps:
         return None
-    masked, stamped = sorted(map(api_path, masks)), sorted(map(api_path, stamps))
     if stored is None:
         write.current_document.exists = False
     else:
-        write.update_mask.field_paths.extend(masked)
+        write.update_mask.field_paths.extend(sorted(map(api_path, masks)))
         write.current_document.update_time.CopyFrom(stored.update_time)
-    for name in stamped:
+    for name in sorted(map(api_path, stamps)):
         write.update_transforms.add(field_path=name, set_to_server_value=wire.FieldTransform.ServerValue.REQUEST_TIME)
     after = _after(full_name, stored, new)
     for path in stamps:
         put_field(after.fields, path, wire.Value(timestamp_value=now))
-    fields = tuple(sorted({*masked, *stamped}))
-    return Change(CREATED if stored is None else UPDATED, write, fields, after)
+    return Change(CREATED if stored is None else UPDATED, write, after)
 
 
 def _after(full_name: str, stored: Any | None, new: Mapping[str, Any | None]) -> Any:
@@ -215,7 +220,7 @@ def _diff(before: Any, new: Mapping[str, Any | None], target: Any, path: FieldPa
         if value is None:
             if old is not None:
                 masks.append(here)
-        elif old is not None and len(here) < _DEEPEST_MASK and is_plain_map(old) and is_plain_map(value):
+        elif old is not None and is_plain_map(value) and is_plain_map(old) and len(here) < _DEEPEST_MASK:
             fields, old_fields = value.map_value.fields, old.map_value.fields
             inner: dict[str, Any | None] = dict.fromkeys(old_fields)
             inner.update(fields)

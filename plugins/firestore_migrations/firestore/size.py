@@ -17,7 +17,7 @@ from firestore_migrations.firestore.values import is_vector
 MOST_BYTES = 1_048_576
 _NAME, _DOCUMENT = 16, 32
 _NUMBER, _POINT = 8, 16
-_COUNTED_FROM = MOST_BYTES // 5
+COUNTED_FROM = MOST_BYTES // 5
 """On the wire. A point at 0, 0 takes four bytes there and sixteen here; no other value grows as much."""
 
 
@@ -30,7 +30,7 @@ def refuse_too_large(document: Any) -> None:
     Raises:
         InvalidValue: with its path and size.
     """
-    if document.ByteSize() < _COUNTED_FROM:
+    if document.ByteSize() < COUNTED_FROM:
         return
     size = size_of(document)
     if size > MOST_BYTES:

@@ -126,13 +126,14 @@ def same(left: Any, right: Any) -> bool:
         left: a protobuf `Value`, or the fields of a document.
         right: what to compare it with, of the same form.
     """
-    if canonical(left) == canonical(right):
-        return True
     if type(left) is not Value:
         return _same_fields(left, right)
     kind = left.WhichOneof("value_type")
-    compare = _COMPARISONS.get(kind)
-    return compare is not None and kind == right.WhichOneof("value_type") and compare(left, right)
+    if kind != right.WhichOneof("value_type"):
+        return False
+    if kind in _EXACT:
+        return bool(left == right)
+    return canonical(left) == canonical(right) or (kind in _COMPARISONS and _COMPARISONS[kind](left, right))
 
 
 def _same_fields(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
@@ -154,6 +155,9 @@ def _same_time(left: Any, right: Any) -> bool:
     a, b = left.timestamp_value, right.timestamp_value
     return bool(a.seconds == b.seconds and a.nanos // 1000 == b.nanos // 1000)
 
+
+_EXACT = frozenset({"null_value", "boolean_value", "integer_value", "string_value", "bytes_value", "reference_value"})
+"""Kinds of which two values are the same where they are equal; 0.0 equals -0.0, and a NaN nothing."""
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "double_value": _same_double,

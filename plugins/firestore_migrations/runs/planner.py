@@ -30,7 +30,7 @@ from firestore_migrations.errors import (
 from firestore_migrations.firestore import filters, wire
 from firestore_migrations.firestore.change import CREATED, Change
 from firestore_migrations.firestore.ordering import name_key
-from firestore_migrations.firestore.size import refuse_too_large
+from firestore_migrations.firestore.size import COUNTED_FROM, refuse_too_large
 from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs.failure import Failure
 from firestore_migrations.runs.plan import Row
@@ -224,8 +224,8 @@ class Planner:
         """What a call comes to; None where one of its writes is impossible, which is noted."""
         try:
             changes = list(call.drafts.changes())
-            for _, _, change in changes:
-                _refuse_impossible(change)
+            for path, _, change in changes:
+                _refuse_impossible(change, len(call.stored.raw) if path == call.stored.path else None)
         except Exception as error:  # noqa: BLE001 -- a Mapping of the author's may raise anything when it is read
             self._raise_if_not_the_documents(error)
             planned.failures.append(self._failure(call.stored.path, error))
@@ -307,9 +307,14 @@ def row_of(  # noqa: PLR0913 -- a row is all of it
     )
 
 
-def _refuse_impossible(change: Change) -> None:
-    """Refuse a change that Firestore would refuse for the size of what it leaves."""
-    if change.after is not None:
+def _refuse_impossible(change: Change, before: int | None = None) -> None:
+    """Refuse a change that Firestore would refuse for the size of what it leaves.
+
+    Args:
+        change: the change.
+        before: how long the document was on the wire, where that is known: it becomes no longer than that and the write.
+    """
+    if change.after is not None and (before is None or before + change.write.ByteSize() >= COUNTED_FROM):
         refuse_too_large(change.after)
 
 
