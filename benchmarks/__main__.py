@@ -6,24 +6,47 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from benchmarks import node_peers, race, table
+from benchmarks import memory, node_peers, race, shards, table, through_airflow
 from benchmarks.workload import WORKLOADS
+
+_PARTS = ("race", "memory", "shards", "airflow")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--parts", nargs="+", choices=_PARTS, default=_PARTS)
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
-    parser.add_argument("--contenders", nargs="+", help="parts of their names; all by default")
-    parser.add_argument("--documents", type=int, help="of each workload, instead of its own number")
+    parser.add_argument("--contenders", nargs="+", help="parts of their names, besides the floor and ours; default: all")
+    parser.add_argument("--documents", type=int, help="of each workload of the race, instead of its own number")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="also write the figures here")
     options = parser.parse_args()
+    figures: dict[str, Any] = {}
+    if "race" in options.parts:
+        figures["race"] = _race(options)
+    if "memory" in options.parts:
+        figures["memory"] = memory.measure()
+        memory.show(figures["memory"])
+    if "shards" in options.parts:
+        figures["shards"] = shards.measure(options.rounds)
+        shards.show(figures["shards"])
+    if "airflow" in options.parts:
+        taken = through_airflow.measure([1_000, 50_000], options.rounds)
+        through_airflow.show(taken)
+        figures["airflow"] = [one._asdict() for one in taken]
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def _race(options: argparse.Namespace) -> dict[str, Any]:
     packages = node_peers.install()
+    wanted = options.contenders or [""]
     entered = [
         one
         for one in race.contenders(packages)
-        if not options.contenders or any(part in one.name for part in [*options.contenders, "floor", "ours"])
+        if one.name in ("floor", "ours") or any(part in one.name for part in wanted)
     ]
     figures = {}
     for name in options.workloads:
@@ -35,8 +58,7 @@ def main() -> None:
             "promises": [{**asdict(promise), "holds": promise.holds} for promise in table.promises(results)],
             "rounds": {one: asdict(result) for one, result in results.items()},
         }
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    return figures
 
 
 if __name__ == "__main__":

@@ -33,12 +33,17 @@ def create(user: Document, db: Database) -> None:
 
 
 def run(contender: Contender, workload: Workload, address: Address) -> None:
-    """Perform every phase; those that are the life of the data are told one by one."""
+    """Perform every phase, each timed by itself."""
     with tempfile.TemporaryDirectory() as storage:
-        one = run_of(create if workload.creates else change, address, Path(storage))
-        for phase in _ALL:
-            shard = (0,) if phase in OF_SHARD else ()
-            contender.timed(phase, lambda phase=phase, shard=shard: perform(one, phase, *shard))
+        perform_all(contender, create if workload.creates else change, address, Path(storage))
+
+
+def perform_all(contender: Contender, step: Step, address: Address, storage: Path) -> None:
+    """Perform every phase of a run of one step."""
+    one = run_of(step, address, storage)
+    for phase in _ALL:
+        shard = (0,) if phase in OF_SHARD else ()
+        contender.timed(phase, lambda phase=phase, shard=shard: perform(one, phase, *shard))
 
 
 def run_of(step: Step, address: Address, storage: Path) -> Run:

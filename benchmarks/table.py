@@ -43,6 +43,11 @@ class Promise:
         """Whether it is kept."""
         return self.figure <= self.limit if self.is_most else self.figure >= self.limit
 
+    def line(self) -> str:
+        """The promise, and whether it is kept, for people."""
+        sign = "<=" if self.is_most else ">="
+        return f"{'held    ' if self.holds else 'NOT HELD'} {self.what}: {self.figure:.2f} ({sign} {self.limit:g})"
+
 
 def rows(results: dict[str, Result]) -> Iterator[Row]:
     """One row a phase, and one of the whole contender."""
@@ -89,10 +94,7 @@ def show(title: str, results: dict[str, Result]) -> None:
             line += f" {row.peak_mib:9,.0f} {row.rpcs:7.4f} {row.sent_bytes:7,.0f} {row.received_bytes:7,.0f}"
         print(line)
     for promise in promises(results):
-        sign = "<=" if promise.is_most else ">="
-        print(
-            f"{'held    ' if promise.holds else 'NOT HELD'} {promise.what}: {promise.figure:.2f} ({sign} {promise.limit:g})"
-        )
+        print(promise.line())
 
 
 def _of(result: Result, phases: list[str] | tuple[str, ...]) -> tuple[float, float, float, float]:
