@@ -18,7 +18,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--parts", nargs="+", choices=_PARTS, default=_PARTS)
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
-    parser.add_argument("--contenders", nargs="+", help="parts of their names, besides the floor and ours; default: all")
+    parser.add_argument(
+        "--contenders", nargs="+", help="parts of their names, besides the floor and ours; default: all"
+    )
     parser.add_argument("--documents", type=int, help="of each workload of the race, instead of its own number")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="also write the figures here")

@@ -47,7 +47,7 @@ class CountingProxy:
 
     def _serve(self) -> None:
         server = self._loop.run_until_complete(asyncio.start_server(self._pass, "127.0.0.1", 0))
-        self.host = "127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+        self.host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         self._is_ready.set()
         self._loop.run_forever()
 

@@ -10,6 +10,7 @@ from benchmarks.workload import COLLECTION, Workload
 from firestore_migrations import Database, Document, each_document
 from firestore_migrations.authoring.migration import Migration, Step
 from firestore_migrations.firestore.connection import Address
+from firestore_migrations.runs.options import Options
 from firestore_migrations.runs.phases import OF_SHARD, perform
 from firestore_migrations.runs.run import Run, Target
 
@@ -46,7 +47,8 @@ def perform_all(contender: Contender, step: Step, address: Address, storage: Pat
         contender.timed(phase, lambda phase=phase, shard=shard: perform(one, phase, *shard))
 
 
-def run_of(step: Step, address: Address, storage: Path) -> Run:
-    """A run of one step on a database, in one shard, as fast as it goes."""
+def run_of(step: Step, address: Address, storage: Path, shards: int = 1) -> Run:
+    """A run of one step on a database, as fast as it goes."""
     migration = Migration("v001", "bench", "Bench.", Path("v001_bench.py"), "", "", (step,))
-    return Run("bench", migration, Target("bench", address, storage, writes_per_second=0))
+    target = Target("bench", address, storage, writes_per_second=0)
+    return Run("bench", migration, target, Options(shards=shards))

@@ -57,8 +57,8 @@ class Result:
 def contenders(packages: Path | None) -> list[Contender]:
     """All of them; without Node's where there is none."""
     python = [
-        Contender("loop, Python", _python("peers:loop"), _SLOW),
-        Contender("pages + batch, Python", _python("peers:pages")),
+        Contender("loop, Python", command_of("peers:loop"), _SLOW),
+        Contender("pages + batch, Python", command_of("peers:pages")),
     ]
     node = [
         Contender("loop, Node", _node("loop"), _SLOW),
@@ -68,8 +68,8 @@ def contenders(packages: Path | None) -> list[Contender]:
     return [
         *python,
         *(node if packages else ()),
-        Contender("floor", _python("floor")),
-        Contender("ours", _python("ours")),
+        Contender("floor", command_of("floor")),
+        Contender("ours", command_of("ours")),
     ]
 
 
@@ -80,7 +80,7 @@ def race(workload: Workload, entered: list[Contender], rounds: int, packages: Pa
         _warm(server.host, workload)
         for one in _in_turn(entered, rounds):
             result = results[one.name]
-            told = _run(one, server, server.host, workload.of(result.documents), packages)
+            told = run_once(one, server, server.host, workload.of(result.documents), packages)
             result.rounds.append({phase: (seconds, cpu) for phase, (seconds, cpu) in told["phases"].items()})
             result.peaks.append(told["peak_mib"])
             _say(f"{workload.name}: {one.name}: {sum(seconds for seconds, _ in result.rounds[-1].values()):.1f} s")
@@ -98,13 +98,15 @@ def _in_turn(entered: list[Contender], rounds: int) -> Iterator[Contender]:
 
 def _count(one: Contender, server: Any, workload: Workload, result: Result, packages: Path | None) -> None:
     with CountingProxy(server.host) as proxy:
-        _run(one, server, proxy.host, workload, packages)
+        run_once(one, server, proxy.host, workload, packages)
         result.rpcs = proxy.rpcs / workload.documents
         result.sent = proxy.sent / workload.documents
         result.received = proxy.received / workload.documents
 
 
-def _run(one: Contender, server: Any, host: str, workload: Workload, packages: Path | None) -> dict[str, Any]:
+def run_once(
+    one: Contender, server: Any, host: str, workload: Workload, packages: Path | None = None
+) -> dict[str, Any]:
     """One run on fresh data; the check of what it did comes after the clock."""
     server.reset()
     project = "demo-bench"
@@ -126,10 +128,10 @@ def _warm(host: str, workload: Workload) -> None:
     """Let the server's virtual machine compile what every contender uses."""
     with Writer(Address("demo-warm", emulator_host=host)) as writer:
         workload.of(min(_WARM, workload.documents)).load(writer)
-    subprocess.run(_python("floor")(host, "demo-warm", workload.of(_WARM)), stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(command_of("floor")(host, "demo-warm", workload.of(_WARM)), stdout=subprocess.DEVNULL, check=True)
 
 
-def _python(name: str) -> Callable[[str, str, Workload], list[str]]:
+def command_of(name: str) -> Callable[[str, str, Workload], list[str]]:
     return lambda host, project, workload: [
         sys.executable,
         "-m",
