@@ -8,19 +8,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import memory, node_peers, race, shards, table, through_airflow
+from benchmarks import memory, node_peers, parsing, race, shards, table, through_airflow
 from benchmarks.workload import WORKLOADS
 
-_PARTS = ("race", "memory", "shards", "airflow")
+_PARTS = ("race", "memory", "shards", "parsing", "airflow")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--parts", nargs="+", choices=_PARTS, default=_PARTS)
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
-    parser.add_argument(
-        "--contenders", nargs="+", help="parts of their names, besides the floor and ours; default: all"
-    )
+    parser.add_argument("--contenders", nargs="+", help="parts of names; the floor and ours always run")
     parser.add_argument("--documents", type=int, help="of each workload of the race, instead of its own number")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="also write the figures here")
@@ -34,6 +32,9 @@ def main() -> None:
     if "shards" in options.parts:
         figures["shards"] = shards.measure(options.rounds)
         shards.show(figures["shards"])
+    if "parsing" in options.parts:
+        figures["parsing"] = parsing.measure()
+        parsing.show(figures["parsing"])
     if "airflow" in options.parts:
         taken = through_airflow.measure([1_000, 50_000], options.rounds)
         through_airflow.show(taken)

@@ -74,7 +74,7 @@ def contenders(packages: Path | None) -> list[Contender]:
 
 
 def race(workload: Workload, entered: list[Contender], rounds: int, packages: Path | None) -> dict[str, Result]:
-    """Run all contenders so many times. Each has the documents to itself, on an emulator that is warm and else empty."""
+    """Run all contenders so many times, each on fresh documents, on an emulator that is warm and else empty."""
     results = {one.name: Result(min(one.most, workload.documents)) for one in entered}
     with emulator.start(heap="4g") as server:
         _warm(server.host, workload)

@@ -55,9 +55,7 @@ def show(found: dict[int, list[Costs]]) -> None:
         for phase in _OF_SHARDS:
             seconds, cpu = (statistics.median(costs[phase][which] for costs in rounds) for which in (0, 1))
             rate, each = _WORKLOAD.documents / seconds, cpu / _WORKLOAD.documents * 1e6
-            print(
-                f"{shards} shards on {shards} workers  {phase:8} {rate:9,.0f} documents/s {each:7.0f} CPU us/document"
-            )
+            print(f"{shards} shards, {shards} workers {phase:8} {rate:9,.0f} documents/s {each:7.0f} CPU us/document")
     for promise in promises(found):
         print(promise.line())
 
@@ -90,7 +88,9 @@ def _together(host: str, storage: str, shards: int, phase: str) -> tuple[float, 
     return max(end for _, end, _ in told) - min(begin for begin, _, _ in told), sum(cpu for _, _, cpu in told)
 
 
-def _work(host: str, storage: str, shards: int, phase: str, shard: int, start: Barrier, results: Any) -> None:
+def _work(  # noqa: PLR0913 -- all that crosses into the process
+    host: str, storage: str, shards: int, phase: str, shard: int, start: Barrier, results: Any
+) -> None:
     run = _run(host, storage, shards)
     start.wait()
     began, cpu = time.time(), time.process_time()

@@ -4,7 +4,7 @@ from firestore_migrations import Database, Document, each_document
 
 
 @each_document("users")
-def change(user: Document, db: Database) -> None:
+def change(user: Document, db: Database) -> None:  # noqa: ARG001 -- a transform takes both
     """Change two fields, unless they are."""
     if user["tier"] == "professional":
         user["tier"] = "growth"

@@ -69,7 +69,7 @@ def test_a_run_stops_before_the_batch_that_exceeds_the_budget_and_goes_on_where_
 
 
 def test_what_verify_reads_counts_too_also_where_it_stops_for_it(world: World) -> None:
-    """Five documents are read before, and by name in verify; then forty more, by name and whole, which cost too much."""
+    """Five documents are read before, and by name in verify; then forty more, by name and whole, at too much cost."""
     world.write({f"c/{i}": {} for i in range(5)})
     life = world.begin(mark, run_id="it", budget=30)
     life.run = replace(life.run, prices=Prices(reads=100_000, writes=0, deletes=0))

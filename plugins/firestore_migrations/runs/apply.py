@@ -154,7 +154,8 @@ class Applier:
     def _remaining(self, part: Part) -> Iterator[Batch | Applied]:
         """The batches that are to be sent, and what was sent of others before."""
         run = self._run
-        records = {record.rows: record for record in self._audit.batches(run.version, run.id)}
+        rows = range(part.first_row, part.first_row + plan_of(run.folder, part).rows)
+        records = {record.rows: record for record in self._audit.batches(run.version, run.id, rows)}
         for planned in batches_of(run.folder, part):
             for batch, record in leaves(planned, records):
                 yield batch if record is None else Applied.of(record)

@@ -24,6 +24,7 @@ from firestore_migrations.runs.batch_record import BatchRecord
 from firestore_migrations.runs.failure import Failure
 from firestore_migrations.runs.ledger import Conflict, Entry, Ledger
 from firestore_migrations.runs.options import APPLY
+from firestore_migrations.runs.plan import row_name
 from firestore_migrations.runs.run import Run, instant
 from firestore_migrations.runs.windows import marked
 
@@ -59,12 +60,11 @@ class Audit:
         entry = self._ledger.get(run.path)[0][0]
         return None if entry is None else entry.data
 
-    def batches(self, version: str, run_id: str) -> list[BatchRecord]:
-        """Every batch that a run has committed, in the order of rows."""
-        return [
-            BatchRecord.of(name, entry)
-            for name, entry in self._ledger.entries(f"{RunName(version, run_id).path}/batches")
-        ]
+    def batches(self, version: str, run_id: str, rows: range | None = None) -> list[BatchRecord]:
+        """Every batch that a run has committed, in the order of rows; with `rows`, those that begin among these."""
+        path = f"{RunName(version, run_id).path}/batches"
+        ids = None if rows is None else (row_name(rows.start), row_name(rows.stop))
+        return [BatchRecord.of(name, entry) for name, entry in self._ledger.entries(path, ids=ids)]
 
     def batch(self, run: Run, rows: str) -> BatchRecord | None:
         """The record of one batch; None if no commit of it has arrived."""

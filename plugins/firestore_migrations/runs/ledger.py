@@ -17,7 +17,7 @@ from firestore_migrations.errors import Unavailable, WriteRefused
 from firestore_migrations.firestore import values, wire
 from firestore_migrations.firestore.change import api_path
 from firestore_migrations.firestore.connection import Reader, Writer, is_transient, patiently, translated
-from firestore_migrations.firestore.scan import collection_query, run_any_query, run_query
+from firestore_migrations.firestore.scan import ALL, KeyRange, collection_query, run_any_query, run_query
 from firestore_migrations.runs.record import refuse_altered
 
 _COMMIT_TIMEOUT = 20.0
@@ -52,12 +52,15 @@ class Ledger:
         found, at = self._reader.get(paths)
         return [self._entry(found[path]) for path in paths], at
 
-    def entries(self, collection: str, at: int | None = None, **equal: str) -> Iterator[tuple[str, Entry]]:
+    def entries(
+        self, collection: str, at: int | None = None, ids: tuple[str, str] | None = None, **equal: str
+    ) -> Iterator[tuple[str, Entry]]:
         """The id and entry of each document of a collection, in the order of ids.
 
         Args:
             collection: its path.
             at: the time to read at, in microseconds since 1970; None for now.
+            ids: only the documents from the first id on, up to but without the second; None for all.
             equal: only the documents that have these values in these fields.
         """
         parent, _, name = collection.rpartition("/")
@@ -67,7 +70,8 @@ class Ledger:
             _compare(query, field, wire.StructuredQuery.FieldFilter.EQUAL, value)
         if at is None:
             _, at = self._reader.get([f"{collection}/-"])
-        for stored in run_query(self._reader, full_parent, query, at):
+        keys = ALL if ids is None else KeyRange(*(f"{collection}/{one}" for one in ids))
+        for stored in run_query(self._reader, full_parent, query, at, keys):
             entry = self._entry(stored)
             if entry is not None:
                 yield stored.path.rsplit("/", 1)[-1], entry

@@ -338,7 +338,12 @@ def rows_of(group: pa.Table) -> list[Row]:
 
 def rows_name(first: int, last: int) -> str:
     """The name of a batch: its first and last row, so that names sort like rows."""
-    return f"{first:09d}-{last:09d}"
+    return f"{row_name(first)}-{row_name(last)}"
+
+
+def row_name(row: int) -> str:
+    """What the names of batches begin with whose first row it is."""
+    return f"{row:09d}"
 
 
 def collection_of(path: str) -> str:

@@ -312,7 +312,7 @@ def _refuse_impossible(change: Change, before: int | None = None) -> None:
 
     Args:
         change: the change.
-        before: how long the document was on the wire, where that is known: it becomes no longer than that and the write.
+        before: the length of the document on the wire, where it is known; it grows by the write at most.
     """
     if change.after is not None and (before is None or before + change.write.ByteSize() >= COUNTED_FROM):
         refuse_too_large(change.after)
