@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from firestore_migrations.errors import WrittenTwice
 from firestore_migrations.runs.committed import Part, batches_of, plan_of
-from firestore_migrations.runs.segments import read_groups
+from firestore_migrations.runs.segments import read_groups, scalar_of
 from firestore_migrations.runs.storage import Folder
 
 _REMEDY = "Nothing was written. Put the steps into two versions; or, within one step, use shards=1 or a @script."
@@ -57,18 +57,25 @@ def refuse_overlap(version: str, folder: Folder, parts: Sequence[Part]) -> None:
 
 def _written_twice(rows: pa.Table) -> list[str]:
     counted = pc.value_counts(rows["path"])
-    return sorted(counted.filter(pc.greater(counted.field("counts"), 1)).field("values").to_pylist())
+    return sorted(counted.filter(pc.greater(counted.field("counts"), scalar_of(1))).field("values").to_pylist())
 
 
 def _read_and_written(rows: pa.Table) -> list[str]:
     """The documents that one call only reads, as `pins` has it, and that another writes."""
     is_own = pc.equal(rows["path"], rows["source"])
-    others = rows.filter(pc.and_(pc.invert(is_own), pc.not_equal(rows["source"], "")))
-    calls = pc.binary_join_element_wise(others["step"], others["source"], "\0")
+    others = rows.filter(pc.and_(pc.invert(is_own), pc.not_equal(rows["source"], scalar_of(""))))
     own = rows.filter(is_own)
-    writing = pc.binary_join_element_wise(own["step"], own["source"], "\0")
-    pinned = pc.unique(others["source"].filter(pc.invert(pc.is_in(calls, value_set=writing.combine_chunks()))))
+    pinned = others["source"]
+    if own.num_rows:
+        pinned = pinned.filter(pc.invert(pc.is_in(_calls(others), value_set=_calls(own).combine_chunks())))
+    if not len(pinned):
+        return []
+    pinned = pc.unique(pinned)
     return sorted(pinned.filter(pc.is_in(pinned, value_set=rows["path"].combine_chunks())).to_pylist())
+
+
+def _calls(rows: pa.Table) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(rows["step"], rows["source"], scalar_of("\0"))
 
 
 def _joined(steps: tuple[str, ...]) -> str:

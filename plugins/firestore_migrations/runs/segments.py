@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from firestore_migrations.errors import StorageError
 from firestore_migrations.runs.storage import Folder
 
-_SEGMENT_BYTES = 32 * 1024 * 1024
+_SEGMENT_BYTES = 16 * 1024 * 1024
 _SEGMENT_ROWS = 50_000
 
 
@@ -68,7 +68,7 @@ class SegmentWriter:
                 self._buffer, self._schema, compression="zstd", use_dictionary=False, write_statistics=False
             )
         columns = [
-            _column(column, field.type) for column, field in zip(zip(*rows, strict=True), self._schema, strict=True)
+            column_of(column, field.type) for column, field in zip(zip(*rows, strict=True), self._schema, strict=True)
         ]
         table = pa.Table.from_arrays(columns, schema=self._schema)
         self._parquet.write_table(table, row_group_size=len(rows))
@@ -115,7 +115,7 @@ def read_groups(
             ) from error
 
 
-def _column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+def column_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """The Arrow array of Python values: what `pa.array` makes, which first imports pandas wherever it is installed.
 
     That takes a second or more of every task's life, as long as some ten thousand documents.
@@ -130,6 +130,11 @@ def _column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     offsets = array("i", accumulate(map(len, parts), initial=0))
     buffers = [validity, pa.py_buffer(offsets), pa.py_buffer(b"".join(parts))]
     return pa.Array.from_buffers(kind, len(values), buffers, nulls)
+
+
+def scalar_of(value: str | int) -> pa.Scalar:
+    """The Arrow scalar of a Python value; `pa.scalar` imports pandas too, as does a Python value given to a kernel."""
+    return column_of([value], pa.string() if isinstance(value, str) else pa.int64())[0]
 
 
 def _bits(values: Sequence[Any]) -> pa.Buffer:

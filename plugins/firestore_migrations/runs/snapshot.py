@@ -16,7 +16,7 @@ from firestore_migrations.runs.segments import Segment, SegmentWriter, read_grou
 from firestore_migrations.runs.storage import Folder
 
 ROWS_AT_ONCE = 500
-_BYTES_AT_ONCE = 8 * 1024 * 1024
+_BYTES_AT_ONCE = 4 * 1024 * 1024
 _SCHEMA = pa.schema(
     [
         ("path", pa.string()),
