@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import argparse
 import heapq
+import math
 import random
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import NamedTuple
 
 from firestore_migrations.firestore import wire
-from firestore_migrations.firestore.ramp import Ramp, allowed_rate, seconds_for
+from firestore_migrations.firestore.ramp import Ramp, allowed_rate
 from firestore_migrations.firestore.size import size_of
 from firestore_migrations.firestore.values import encode_fields
 from firestore_migrations.runs.batch_record import BatchRecord
@@ -121,16 +122,24 @@ def _batches(documents: int) -> Iterator[int]:
 def model(documents: int, workers: int) -> dict[str, float]:
     """Seconds of each phase, on paper."""
     each = documents / workers
-    operations = documents + -(-documents // MOST_WRITES)
-    by_the_rule = seconds_for(operations)
-    a_batch = _READ + _COMMIT + _WRITE * (MOST_WRITES + 1)
-    by_the_workers = each / MOST_WRITES * a_batch / FLIGHTS
     return {
         "backup": each / _STREAMED,
         "dry_run": each / _PLANNED,
-        "apply": max(by_the_rule, by_the_workers),
+        "apply": _seconds_of_applying(documents, workers),
         "verify": documents / _STREAMED,
     }
+
+
+def _seconds_of_applying(documents: int, workers: int) -> float:
+    """How long it takes at the rate that the rule allows, or that the workers reach, whichever is less."""
+    mean = math.exp(_SPREAD**2 / 2)  # of a lognormal, in medians
+    a_batch = (_READ + _COMMIT + _WRITE * (MOST_WRITES + 1)) * mean
+    reached = workers * FLIGHTS * (MOST_WRITES + 1) / a_batch
+    left, at = float(documents + -(-documents // MOST_WRITES)), 0.0
+    while (rate := min(reached, allowed_rate(at))) * _STEP < left:
+        left -= rate * _STEP
+        at += _STEP
+    return at + left / rate
 
 
 def usage(documents: int) -> Usage:
