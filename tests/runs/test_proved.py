@@ -135,3 +135,22 @@ def test_a_document_that_failed_is_read_again(world: World) -> None:
     assert "c/3" in called.paths
     assert life.results["verify"]["residue_applied"] == 1
     assert all(data["m"] == 1 for data in world.data().values())
+
+
+@pytest.mark.parametrize("shards", [1, 12])
+def test_residue_of_many_shards_is_found_applied_and_held(world: World, shards: int) -> None:
+    """Two looks in a row have residue, in every shard; what they wrote is found again where it belongs."""
+    old(world)
+    life = world.begin(Called().step(mark), shards=shards)
+    life.perform("preflight", "apply")
+    world.write({f"c/{n:03d}": {"n": -n} for n in range(0, COUNT, 7)})
+    life.perform("verify")
+    world.write({f"c/{n:03d}x": {"n": -n} for n in range(0, COUNT, 5)})
+    world.delete("c/001", "c/399")
+    life.perform("verify", "finish")
+    verified = life.results["verify"]
+    assert (verified["residue_applied"], verified["held"], verified["changed_since"]) == (80, COUNT + 80 - 2, 2)
+    assert all(data["m"] == 1 for data in world.data().values())
+
+    world.run(life.run.migration, direction="down")
+    assert not any("m" in data for data in world.data().values())

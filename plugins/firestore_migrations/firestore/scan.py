@@ -42,6 +42,11 @@ class KeyRange:
     start: str | None = None
     end: str | None = None
 
+    def holds(self, path: str) -> bool:
+        """Whether a document is in the range."""
+        key = name_key(path)
+        return (self.start is None or name_key(self.start) <= key) and (self.end is None or key < name_key(self.end))
+
 
 ALL = KeyRange()
 

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import merge
-from itertools import filterfalse, groupby, islice
+from itertools import chain, filterfalse, groupby, islice
 from typing import Any, TypeVar
 
 from firestore_migrations.authoring.drafts import Base
@@ -16,9 +16,11 @@ from firestore_migrations.firestore.codec import Codec
 from firestore_migrations.firestore.connection import Reader
 from firestore_migrations.firestore.ordering import name_key
 from firestore_migrations.firestore.point_in_time import PointInTime
+from firestore_migrations.firestore.scan import KeyRange
 from firestore_migrations.firestore.scope import Scope
 from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs import redrive
+from firestore_migrations.runs.ahead import ahead, by_turns
 from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.batch_record import BatchRecord
 from firestore_migrations.runs.committed import RESIDUE, Committed, Part, committed_rows, parts_of, plan_of
@@ -27,7 +29,7 @@ from firestore_migrations.runs.expiry import Expiry
 from firestore_migrations.runs.failure import Failure
 from firestore_migrations.runs.plan import Plan, PlanWriter, Row
 from firestore_migrations.runs.planner import Planned, Planner
-from firestore_migrations.runs.preflight import course_of
+from firestore_migrations.runs.preflight import Shard, course_of
 from firestore_migrations.runs.proved import Proved
 from firestore_migrations.runs.run import Run, instant, microseconds
 
@@ -130,7 +132,7 @@ class Look:
         finding.failures += self._writer.failures
         plan = self._writer.close(checksum=self._run.migration.checksum)
         finding.residue = plan.rows
-        finding.reads = self._base.at.reads
+        finding.reads += self._base.at.reads
         return finding
 
     def at_what_was_restored(self) -> Finding:
@@ -158,24 +160,29 @@ class Look:
         scope = run.scope_of(step)
         if scope is None:
             return
-        is_by_name = scope.interval is None
-        expected = Expected(self._own_rows(step) if is_by_name else ())
         proved = self._proved(step, scope)
-        documents = self._documents(step, scope, names_only=proved is not None)
-        items = self._with_rows(documents, expected, finding)
+        shards = [shard for shard in course_of(run).shards if shard.step == step.name]
+        lanes = (self._lane(step, scope, shard, finding, names_only=proved is not None) for shard in shards)
+        items = chain.from_iterable(by_turns(lanes))
         if proved is not None:
             items = self._unproved(proved, items, finding)
         for chunk in _chunks(items):
             self._look_at_whole(planner, step, chunk, finding)
-        self._compare(expected.rest() if is_by_name else self._rows_as_planned(step), finding)
+        if scope.interval is not None:
+            self._compare(self._rows_as_planned(step), finding)
 
-    def _with_rows(self, documents: Iterator[Stored], expected: Expected, finding: Finding) -> Iterator[_Item]:
-        """Each document with what was last written to it; rows of documents that left the scope are compared here."""
-        for chunk in _chunks(documents):
+    def _lane(
+        self, step: Step, scope: Scope, shard: Shard, finding: Finding, *, names_only: bool
+    ) -> Iterator[list[_Item]]:
+        """The documents of a shard, each with what was last written to it; what left the scope is compared here."""
+        at = PointInTime(self._base.at.reader, self._read_time)
+        expected = Expected(self._own_rows(step, shard) if scope.interval is None else ())
+        for chunk in ahead(_chunks(self._documents(step, scope, shard.keys, at, names_only=names_only))):
             self._run.pulse.add(len(chunk))
-            for stored in chunk:
-                yield stored, expected.of(stored.path)
+            yield [(stored, expected.of(stored.path)) for stored in chunk]
             self._compare(expected.take_missed(), finding)
+        self._compare(expected.rest(), finding)
+        finding.reads += at.reads
 
     def _unproved(self, proved: Proved, items: Iterator[_Item], finding: Finding) -> Iterator[_Item]:
         """The documents whose names and times do not tell enough, read whole; the others are counted."""
@@ -211,11 +218,13 @@ class Look:
                 finding.add_born(stored)
             _count(item, stored, finding)
 
-    def _documents(self, step: Step, scope: Scope, *, names_only: bool) -> Iterator[Stored]:
+    def _documents(
+        self, step: Step, scope: Scope, keys: KeyRange, at: PointInTime, *, names_only: bool
+    ) -> Iterator[Stored]:
         """The documents that the run was for, as they are now."""
         if self._run.options.redrive:
-            return redrive.documents(step, self._redriven, self._base.at)
-        found = self._base.at.scan(scope, names_only=names_only)
+            return redrive.documents(step, self._redriven, at)
+        found = at.scan(scope, keys, names_only=names_only)
         return (stored for stored in found if self._run.is_selected(stored.path))
 
     def _keep(self, planned: Planned, finding: Finding) -> None:
@@ -225,12 +234,19 @@ class Look:
                 self._expiry.see(row)
                 self._writer.add(row)
 
-    def _own_rows(self, step: Step) -> Iterator[Committed]:
-        """What was last written to each document that the step was called with, in the order of names."""
-        planned = [part for part in self._parts if not part.is_residue]
+    def _own_rows(self, step: Step, shard: Shard) -> Iterator[Committed]:
+        """What was last written to each document of a shard that the step was called with, in the order of names.
+
+        The residue of a look is in the order of its turns, and so that of one shard in the order of names.
+        """
         residue = [[part] for part in self._parts if part.is_residue]
+        planned = [part for part in self._parts if not part.is_residue and part.shard == shard.index]
+        of_shard = (
+            (item for item in self._own_rows_of(step, parts) if shard.keys.holds(item.row.path)) for parts in residue
+        )
         rows = merge(
-            *(self._own_rows_of(step, parts) for parts in (planned, *residue)),
+            self._own_rows_of(step, planned),
+            *of_shard,
             key=None if not residue else lambda item: name_key(item.row.path),
         )
         for _, written in groupby(rows, key=lambda item: item.row.path):

@@ -1,0 +1,42 @@
+"""Ahead: what is read while something else is done.
+
+Whoever waits for a server does not compute, and the other way round. So the next portion is read on a thread of its own
+while the present one is used; and of several streams, each gives a portion in its turn.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+Portion = TypeVar("Portion")
+_STREAMS = 8
+"""At once; a server sends so much faster than by one, and memory holds two portions of each."""
+_END = object()
+
+
+def ahead(portions: Iterable[Portion]) -> Iterator[Portion]:
+    """The same portions, the next one made on another thread while the present one is used."""
+    remaining = iter(portions)
+    with ThreadPoolExecutor(1, "ahead") as thread:
+        coming = thread.submit(next, remaining, _END)
+        while (portion := coming.result()) is not _END:
+            coming = thread.submit(next, remaining, _END)
+            yield portion  # type: ignore[misc]
+
+
+def by_turns(streams: Iterable[Iterator[Portion]]) -> Iterator[Portion]:
+    """One portion of each stream after the other, of some at once; where one ends, the next begins."""
+    remaining = iter(streams)
+    open_streams = deque(islice(remaining, _STREAMS))
+    while open_streams:
+        stream = open_streams.popleft()
+        portion = next(stream, _END)
+        if portion is _END:
+            open_streams.extend(islice(remaining, 1))
+        else:
+            open_streams.append(stream)
+            yield portion  # type: ignore[misc]
