@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from firestore_migrations.runs.progress import Progress
 
-SECONDS = 1.0
-"""Between two looks."""
-SHARE = 20
-"""Looking takes a twentieth of the time at most."""
+_OFTEN, _RARELY = 1.0, 4.0  # seconds between two looks, at least and at most
+_SHARE = 20
+"""Of the time of a look that passes until the next: looking costs a twentieth of a core at most."""
+
 _SELDOM = 10.0  # seconds between two lines of one task
 
 
@@ -91,7 +91,12 @@ class Display:
                 began = time.monotonic()
                 with suppress(Exception):  # the run itself reports what is wrong
                     self._show.show(watch.look())
-                self._over.wait(max(SECONDS, (time.monotonic() - began) * SHARE))
+                self._over.wait(until_next_look(time.monotonic() - began))
+
+
+def until_next_look(took: float) -> float:
+    """How many seconds to let pass after a look that took so many: a machine that is busy is asked less often."""
+    return min(max(_OFTEN, took * _SHARE), _RARELY)
 
 
 class Lines:

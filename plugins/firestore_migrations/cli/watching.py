@@ -16,7 +16,7 @@ from firestore_migrations.authoring.discovery import Discovered, discover
 from firestore_migrations.cli import place
 from firestore_migrations.cli.performing import DONE, FAILED, INTERRUPTED, Answer, error_of
 from firestore_migrations.cli.picture import Live, picture
-from firestore_migrations.cli.progress import SECONDS, SHARE, Lines
+from firestore_migrations.cli.progress import Lines, until_next_look
 from firestore_migrations.errors import Refused, Unavailable, UnknownVersion
 from firestore_migrations.runs import status
 from firestore_migrations.runs.amend import RunName
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from firestore_migrations.runs.run import Target
     from firestore_migrations.runs.watch import Watch
 
-_SELDOM = 4.0  # seconds between two looks at most, however long one takes
 _PATIENCE = 10.0  # seconds; the first look at a large run takes some
 _SILENT = "the target does not answer; this goes on when it does"
 _ENDED_BADLY = frozenset({status.FAILED, status.REJECTED})
@@ -156,7 +155,7 @@ def _looks(watch: Watch, name: RunName, thread: ThreadPoolExecutor) -> Iterator[
             )
         yield seen
         if not seen.has_ended:
-            time.sleep(min(max(SECONDS, (time.monotonic() - began) * SHARE), _SELDOM))
+            time.sleep(until_next_look(time.monotonic() - began))
 
 
 def _nobody(target: Target) -> Answer:
