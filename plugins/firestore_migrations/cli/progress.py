@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _OFTEN, _RARELY = 1.0, 4.0  # seconds between two looks, at least and at most
 _SHARE = 20
-"""Of the time of a look that passes until the next: looking costs a twentieth of a core at most."""
+"""So many times what a look took passes until the next, within these limits."""
 
 _SELDOM = 10.0  # seconds between two lines of one task
 
