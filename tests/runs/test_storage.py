@@ -256,8 +256,8 @@ def test_memory_holds_a_few_megabytes_of_documents_at_once(tmp_path: Path) -> No
     documents = (Stored(f"c/{n:03}", 1, 1, bytes(1024 * 1024)) for n in range(50))
     folder = Folder(tmp_path)
     snapshot = take_snapshot(folder, documents)
-    assert [len(chunk) for chunk in read_snapshot(folder, snapshot)] == [8] * 6 + [2]
-    assert [segment.rows for segment in snapshot.segments] == [32, 18]
+    assert [len(chunk) for chunk in read_snapshot(folder, snapshot)] == [4] * 12 + [2]
+    assert [segment.rows for segment in snapshot.segments] == [16, 16, 16, 2]
 
 
 def test_a_life_in_an_object_store(world: World) -> None:
@@ -287,6 +287,6 @@ def test_columns_are_what_pyarrow_itself_makes() -> None:
         ([], pa.string()),
     ]
     for column, kind in values:
-        made = segments._column(column, kind)
+        made = segments.column_of(column, kind)
         made.validate(full=True)
         assert made.equals(pa.array(column, kind))

@@ -163,7 +163,7 @@ class Look:
         proved = self._proved(step, scope)
         shards = [shard for shard in course_of(run).shards if shard.step == step.name]
         lanes = (self._lane(step, scope, shard, finding, names_only=proved is not None) for shard in shards)
-        items = chain.from_iterable(by_turns(lanes))
+        items: Iterator[_Item] = chain.from_iterable(by_turns(lanes))
         if proved is not None:
             items = self._unproved(proved, items, finding)
         for chunk in _chunks(items):

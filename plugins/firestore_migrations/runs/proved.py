@@ -17,12 +17,26 @@ from firestore_migrations.firestore.scope import Scope
 from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs.committed import Committed, Part, plan_of
 from firestore_migrations.runs.failure import Failure
+from firestore_migrations.runs.plan import Plan
 from firestore_migrations.runs.planner import LATER
 from firestore_migrations.runs.preflight import course_of
-from firestore_migrations.runs.run import Run, is_selected
+from firestore_migrations.runs.run import Run, is_spot_checked
 
 _LATER = LATER // LATER.resolution
-_PERCENT_READ = 1.0
+
+
+def can_be_told_by_name(run: Run, step: Step, scope: Scope, plans: Iterable[Plan]) -> bool:
+    """Whether most documents of a step need not be read again by verify, if it comes within a day.
+
+    Args:
+        run: that applies the plans.
+        step: of it.
+        scope: what the step is looked for in.
+        plans: of the run.
+    """
+    if run.is_down or step.checks or run.options.redrive or not can_be_scanned_by_name(scope):
+        return False
+    return not step.idempotent or not any(plan.reads for plan in plans)
 
 
 class Proved:
@@ -51,13 +65,10 @@ class Proved:
             failures: of the run.
             now: microseconds since 1970; what `db.now` would give in another plan.
         """
-        if step.checks or run.options.redrive or not can_be_scanned_by_name(scope):
-            return None
+        plans = [plan_of(run.folder, part) for part in parts if not part.is_residue]
         course = course_of(run)
-        if step.idempotent:
-            reads_others = any(plan_of(run.folder, part).reads for part in parts if not part.is_residue)
-            if reads_others or now > course.now + _LATER:
-                return None
+        if not can_be_told_by_name(run, step, scope, plans) or (step.idempotent and now > course.now + _LATER):
+            return None
         return cls(course.read_time, failures)
 
     def covers(self, stored: Stored, item: Committed | None) -> bool:
@@ -67,7 +78,7 @@ class Proved:
             stored: the document.
             item: what the run last wrote to it; None where it wrote nothing.
         """
-        if stored.path in self._failed or is_selected(stored.path, _PERCENT_READ):
+        if stored.path in self._failed or is_spot_checked(stored.path):
             return False
         if item is None:
             return stored.update_time <= self._began

@@ -20,6 +20,7 @@ from firestore_migrations.runs.overlap import refuse_overlap
 from firestore_migrations.runs.plan import Plan, collections_of, find_plan
 from firestore_migrations.runs.preflight import course_of
 from firestore_migrations.runs.price import Usage, in_dollars
+from firestore_migrations.runs.proved import can_be_told_by_name
 from firestore_migrations.runs.report import report
 from firestore_migrations.runs.run import Run
 from firestore_migrations.runs.side_effects import warnings_of
@@ -136,6 +137,7 @@ def estimate(run: Run, plans: list[Plan], snapshots: list[Snapshot]) -> Usage:
     rescan = max(0, scan_reads - operations["deleted"])
     verify_reads = operations["scanned"] if run.is_down else rescan + again
     asked_by_name = plans if run.window is not None else [plan for plan in plans if plan.writes_others]
+    verify_reads += _read_whole_anyway(run, plans, snapshots)
     if not run.is_down:  # what the scan does not show again: it is no document of the scope, or left the window
         verify_reads += sum(plan.rows for plan in asked_by_name)
     return Usage(
@@ -143,6 +145,17 @@ def estimate(run: Run, plans: list[Plan], snapshots: list[Snapshot]) -> Usage:
         writes=operations["created"] + operations["updated"] + batches + sum(plan.pins for plan in plans),
         deletes=operations["deleted"],
     )
+
+
+def _read_whole_anyway(run: Run, plans: list[Plan], snapshots: list[Snapshot]) -> int:
+    """What verify reads a second time, besides what moves: spot checks, and what could not be planned."""
+    reads = 0
+    for shard, plan, snapshot in zip(course_of(run).shards, plans, snapshots, strict=False):
+        step = None if run.is_down else run.step(shard.step)
+        scope = None if step is None else run.scope_of(step)
+        if step is not None and scope is not None and can_be_told_by_name(run, step, scope, plans):
+            reads += snapshot.spots + len(plan.failures)
+    return reads
 
 
 def seconds(run: Run, rows: int) -> float:

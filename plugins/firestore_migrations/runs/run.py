@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
@@ -175,6 +176,11 @@ def is_selected(path: str, percent: float) -> bool:
         return True
     digest = hashlib.blake2b(path.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") < percent / 100 * 2**64
+
+
+def is_spot_checked(path: str) -> bool:
+    """Whether verify reads a document whole although its times tell that it is right: one in a hundred, by its path."""
+    return zlib.crc32(path.encode()) % 100 == 0
 
 
 def instant(microseconds: int) -> datetime:

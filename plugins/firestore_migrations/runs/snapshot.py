@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs.ahead import ahead
+from firestore_migrations.runs.run import is_spot_checked
 from firestore_migrations.runs.segments import Segment, SegmentWriter, read_groups
 from firestore_migrations.runs.storage import Folder
 
@@ -39,6 +40,7 @@ class Snapshot:
         segments: the files, in the order of names.
         read_time: of the documents, in microseconds since 1970; 0 where it is not known.
         reads: documents that were read for it: also those that a filter or a rollout left out.
+        spots: how many of the documents verify reads whole, whatever their times tell.
     """
 
     documents: int
@@ -47,6 +49,7 @@ class Snapshot:
     segments: tuple[Segment, ...]
     read_time: int = 0
     reads: int = 0
+    spots: int = 0
 
     @classmethod
     def of(cls, data: dict[str, Any]) -> Snapshot:
@@ -69,15 +72,17 @@ def take_snapshot(
     """
     writer = SegmentWriter(folder, _SCHEMA)
     digest = hashlib.sha256()
-    count = size = 0
+    count = size = spots = 0
     for rows in ahead(_portions(documents)):
         writer.add(rows)
         count += len(rows)
         size += sum(len(stored.raw) for stored in rows)
         for stored in rows:
             digest.update(b"%s\0%d\0" % (stored.path.encode(), stored.update_time))
+            spots += is_spot_checked(stored.path)
     segments = tuple(writer.close())
-    snapshot = Snapshot(count, size, digest.hexdigest(), segments, read_time, count if reads is None else reads())
+    read = count if reads is None else reads()
+    snapshot = Snapshot(count, size, digest.hexdigest(), segments, read_time, read, spots)
     folder.write_json("snapshot.json", asdict(snapshot))
     return snapshot
 
