@@ -1,7 +1,7 @@
 """Ahead: what is read while something else is done.
 
-Whoever waits for a server does not compute, and the other way round. So the next portion is read on a thread of its own
-while the present one is used; and of several streams, each gives a portion in its turn.
+A server sends several streams faster than one. So each is read on a thread of its own, one portion ahead, and gives its
+portions in its turn.
 """
 
 from __future__ import annotations

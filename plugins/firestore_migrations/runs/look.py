@@ -162,7 +162,8 @@ class Look:
             return
         proved = self._proved(step, scope)
         shards = [shard for shard in course_of(run).shards if shard.step == step.name]
-        lanes = (self._lane(step, scope, shard, finding, names_only=proved is not None) for shard in shards)
+        facts = {"names_only": proved is not None, "has_others": len(shards) > 1}
+        lanes = (self._lane(step, scope, shard, finding, **facts) for shard in shards)
         items: Iterator[_Item] = chain.from_iterable(by_turns(lanes))
         if proved is not None:
             items = self._unproved(proved, items, finding)
@@ -172,12 +173,16 @@ class Look:
             self._compare(self._rows_as_planned(step), finding)
 
     def _lane(
-        self, step: Step, scope: Scope, shard: Shard, finding: Finding, *, names_only: bool
+        self, step: Step, scope: Scope, shard: Shard, finding: Finding, *, names_only: bool, has_others: bool
     ) -> Iterator[list[_Item]]:
-        """The documents of a shard, each with what was last written to it; what left the scope is compared here."""
+        """The documents of a shard, each with what was last written to it; what left the scope is compared here.
+
+        Where there are other shards, it is read ahead while they have their turn; one stream alone would only cost more.
+        """
         at = PointInTime(self._base.at.reader, self._read_time)
         expected = Expected(self._own_rows(step, shard) if scope.interval is None else ())
-        for chunk in ahead(_chunks(self._documents(step, scope, shard.keys, at, names_only=names_only))):
+        chunks = _chunks(self._documents(step, scope, shard.keys, at, names_only=names_only))
+        for chunk in ahead(chunks) if has_others else chunks:
             self._run.pulse.add(len(chunk))
             yield [(stored, expected.of(stored.path)) for stored in chunk]
             self._compare(expected.take_missed(), finding)

@@ -116,6 +116,7 @@ class Planner:
         failed = {failure.path for failure in planned.failures}
         second = Planner(self._step, self._base.over(planned.after), self._now + LATER, self._version)
         second._planned_elsewhere = self._planned_elsewhere
+        again = Planned()
         for stored in [*documents, *self._born_into_the_scope(documents, planned)]:
             if stored.path in failed:
                 continue
@@ -123,9 +124,8 @@ class Planner:
             if after is None:
                 continue
             document = wire.Document.FromString(stored.raw) if after is stored.raw else after
-            if not self._is_in_scope(document):
+            if self._conditions and not self._is_in_scope(document):
                 continue
-            again = Planned()
             for path, _, change in second._changes(stored, again, document):
                 if not (change.operation == CREATED and hash(path) in self._planned_elsewhere):
                     raise _not_idempotent(self._step, path, change.fields)

@@ -12,7 +12,6 @@ from typing import Any
 import pyarrow as pa
 
 from firestore_migrations.firestore.wire import Stored
-from firestore_migrations.runs.ahead import ahead
 from firestore_migrations.runs.run import is_spot_checked
 from firestore_migrations.runs.segments import Segment, SegmentWriter, read_groups
 from firestore_migrations.runs.storage import Folder
@@ -73,7 +72,7 @@ def take_snapshot(
     writer = SegmentWriter(folder, _SCHEMA)
     digest = hashlib.sha256()
     count = size = spots = 0
-    for rows in ahead(_portions(documents)):
+    for rows in _portions(documents):
         writer.add(rows)
         count += len(rows)
         size += sum(len(stored.raw) for stored in rows)
