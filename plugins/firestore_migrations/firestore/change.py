@@ -123,9 +123,10 @@ def change(
 ) -> Change | None:
     """The write that gives top-level fields new stored values (None removes one), or None if nothing differs."""
     write = wire.Write()
-    write.update.name = full_name
+    update = write.update
+    update.name = full_name
     masks: list[FieldPath] = []
-    _diff({} if stored is None else stored.fields, new, write.update.fields, (), masks)
+    _diff({} if stored is None else stored.fields, new, update.fields, (), masks)
     if stored is not None and not masks and not stamps:
         return None
     if stored is None:

@@ -90,9 +90,10 @@ class Document(MutableMapping[str, Any]):
         return value
 
     def _decoded(self, name: str) -> Any:
-        if self._stored is None or name not in self._stored.fields:
+        stored = None if self._stored is None else self._stored.fields.get(name)
+        if stored is None:
             raise KeyError(name)
-        value = self._codec.decode(self._stored.fields[name])
+        value = self._codec.decode(stored)
         is_fixed = type(value) in ATOMS or isinstance(value, datetime)
         (self._read if is_fixed else self._touched)[name] = value
         return value

@@ -177,7 +177,7 @@ class Look:
     ) -> Iterator[list[_Item]]:
         """The documents of a shard, each with what was last written to it; what left the scope is compared here.
 
-        Where there are other shards, it is read ahead while they have their turn; one stream alone would only cost more.
+        Where there are other shards, it is read ahead while they have their turn; one stream alone would cost more.
         """
         at = PointInTime(self._base.at.reader, self._read_time)
         expected = Expected(self._own_rows(step, shard) if scope.interval is None else ())

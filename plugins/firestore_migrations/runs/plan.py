@@ -229,8 +229,8 @@ class PlanWriter:
     def _add_row(self, row: Row) -> None:
         self._batch.append(Row(self._next, *row[1:]))
         self._next += 1
-        self._digest.update(b"%s\0%s\0%d\0" % (row.path.encode(), row.operation.encode(), len(row.write)))
-        self._digest.update(row.write)
+        head = b"%s\0%s\0%d\0" % (row.path.encode(), row.operation.encode(), len(row.write))
+        self._digest.update(head + row.write)
         self._counts[collection_of(row.path), row.operation] += 1
         if row.path != row.source:
             self._writes_others = True

@@ -254,8 +254,11 @@ class Planner:
                 )
         planned.after[path] = change.after
         source = call.stored
-        before = source.raw if path == source.path else None
-        return row_of(source.path, self._step.name, path, stored, change, before, source.update_time)
+        if path != source.path:
+            return row_of(source.path, self._step.name, path, stored, change, None, source.update_time)
+        write = change.write.SerializeToString(deterministic=True)
+        time, before = source.update_time, source.raw
+        return Row(0, path, path, self._step.name, change.operation, time, before, write, time)
 
     def _run_script(self, drafts: Drafts, base: Base, now: datetime) -> None:
         try:
