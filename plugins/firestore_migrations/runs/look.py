@@ -172,7 +172,7 @@ class Look:
         if scope.interval is not None:
             self._compare(self._rows_as_planned(step), finding)
 
-    def _lane(
+    def _lane(  # noqa: PLR0913 -- what a shard is looked at with
         self, step: Step, scope: Scope, shard: Shard, finding: Finding, *, names_only: bool, has_others: bool
     ) -> Iterator[list[_Item]]:
         """The documents of a shard, each with what was last written to it; what left the scope is compared here.

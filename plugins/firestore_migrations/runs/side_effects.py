@@ -20,6 +20,8 @@ from firestore_migrations.runs.run import Run
 MOST_INDEX_ENTRIES = 40_000
 """Of one document; Firestore refuses more."""
 _MANY_INDEX_ENTRIES = 20_000
+_BYTES_OF_MANY = 4 * _MANY_INDEX_ENTRIES
+"""On the wire, at least: a member of an array takes four bytes and has one entry."""
 _NEAR_THE_LIMIT = MOST_BYTES * 8 // 10
 _LOOKED_AT = 200
 _SHOWN = 3
@@ -52,7 +54,7 @@ class SideEffects:
         """
         self._seen += 1
         size = len(row.before or b"") + len(row.write)
-        if size > _MANY_INDEX_ENTRIES:
+        if size > _BYTES_OF_MANY:
             self._see_large(row, size)
         for field in self._expiry.see(row):
             self._note(f"{EXPIRING} {field}", row.path)
