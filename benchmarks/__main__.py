@@ -44,13 +44,12 @@ def main() -> None:
 
 
 def _race(options: argparse.Namespace) -> dict[str, Any]:
-    packages = node_peers.install()
     wanted = options.contenders or [""]
     entered = [
-        one
-        for one in race.contenders(packages)
-        if one.name in ("floor", "ours") or any(part in one.name for part in wanted)
+        one for one in race.CONTENDERS if one.name in ("floor", "ours") or any(part in one.name for part in wanted)
     ]
+    packages = node_peers.install() if any(one.needs_node for one in entered) else None
+    entered = [one for one in entered if packages or not one.needs_node]
     figures = {}
     for name in options.workloads:
         workload = WORKLOADS[name].of(options.documents or WORKLOADS[name].documents)

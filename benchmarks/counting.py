@@ -30,9 +30,10 @@ class CountingProxy:
         self._server = server.rsplit(":", 1)
         self.rpcs = self.sent = self.received = 0
         self.host = ""
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._over: asyncio.Event | None = None
         self._is_ready = threading.Event()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -42,19 +43,28 @@ class CountingProxy:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        if self._loop is not None and self._over is not None:
+            self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join()
 
-    def _serve(self) -> None:
-        server = self._loop.run_until_complete(asyncio.start_server(self._pass, "127.0.0.1", 0))
+    async def _serve(self) -> None:
+        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+        server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
         self.host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         self._is_ready.set()
-        self._loop.run_forever()
+        await self._over.wait()
+        server.close()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection(*self._server)
-        with suppress(OSError, asyncio.IncompleteReadError):
-            await asyncio.gather(self._up(reader, far_writer), self._down(far_reader, writer))
+        try:
+            with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                await asyncio.gather(self._up(reader, far_writer), self._down(far_reader, writer))
+        finally:
+            for one in (writer, far_writer):
+                one.close()
+                with suppress(OSError):
+                    await one.wait_closed()
 
     async def _up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(await reader.readexactly(_PREFACE))
@@ -72,4 +82,3 @@ class CountingProxy:
             self.received += len(data)
             writer.write(data)
             await writer.drain()
-        writer.close()

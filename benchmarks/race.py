@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,23 @@ _WARM = 5_000
 _COUNTED = 2_000
 
 
+def command_of(name: str) -> Callable[[str, str, Workload], list[str]]:
+    return lambda host, project, workload: [
+        sys.executable,
+        "-m",
+        "benchmarks.contender",
+        name,
+        host,
+        project,
+        workload.name,
+        str(workload.documents),
+    ]
+
+
+def _node(way: str) -> Callable[[str, str, Workload], list[str]]:
+    return lambda host, project, workload: node_peers.command(way, host, project, creates=workload.creates)
+
+
 @dataclass
 class Contender:
     """One way to change the documents.
@@ -31,11 +48,13 @@ class Contender:
         name: for people.
         command: of a host, a project and a workload, what runs it.
         most: documents that it is measured over.
+        needs_node: whether it runs in Node.
     """
 
     name: str
     command: Callable[[str, str, Workload], list[str]]
     most: int = sys.maxsize
+    needs_node: bool = False
 
 
 @dataclass
@@ -54,26 +73,18 @@ class Result:
     received: float = 0.0
 
 
-def contenders(packages: Path | None) -> list[Contender]:
-    """All of them; without Node's where there is none."""
-    python = [
-        Contender("loop, Python", command_of("peers:loop"), _SLOW),
-        Contender("pages + batch, Python", command_of("peers:pages")),
-    ]
-    node = [
-        Contender("loop, Node", _node("loop"), _SLOW),
-        Contender("pages + batch, Node", _node("pages")),
-        Contender("stream + BulkWriter, Node", _node("bulk")),
-    ]
-    return [
-        *python,
-        *(node if packages else ()),
-        Contender("floor", command_of("floor")),
-        Contender("ours", command_of("ours")),
-    ]
+CONTENDERS = (
+    Contender("loop, Python", command_of("peers:loop"), _SLOW),
+    Contender("pages + batch, Python", command_of("peers:pages")),
+    Contender("loop, Node", _node("loop"), _SLOW, needs_node=True),
+    Contender("pages + batch, Node", _node("pages"), needs_node=True),
+    Contender("stream + BulkWriter, Node", _node("bulk"), needs_node=True),
+    Contender("floor", command_of("floor")),
+    Contender("ours", command_of("ours")),
+)
 
 
-def race(workload: Workload, entered: list[Contender], rounds: int, packages: Path | None) -> dict[str, Result]:
+def race(workload: Workload, entered: Sequence[Contender], rounds: int, packages: Path | None) -> dict[str, Result]:
     """Run all contenders so many times, each on fresh documents, on an emulator that is warm and else empty."""
     results = {one.name: Result(min(one.most, workload.documents)) for one in entered}
     with emulator.start(heap="4g") as server:
@@ -89,7 +100,7 @@ def race(workload: Workload, entered: list[Contender], rounds: int, packages: Pa
     return results
 
 
-def _in_turn(entered: list[Contender], rounds: int) -> Iterator[Contender]:
+def _in_turn(entered: Sequence[Contender], rounds: int) -> Iterator[Contender]:
     """Each of them once a round; who begins a round ends the next one."""
     for number in range(rounds):
         first = number % len(entered)
@@ -129,23 +140,6 @@ def _warm(host: str, workload: Workload) -> None:
     with Writer(Address("demo-warm", emulator_host=host)) as writer:
         workload.of(min(_WARM, workload.documents)).load(writer)
     subprocess.run(command_of("floor")(host, "demo-warm", workload.of(_WARM)), stdout=subprocess.DEVNULL, check=True)
-
-
-def command_of(name: str) -> Callable[[str, str, Workload], list[str]]:
-    return lambda host, project, workload: [
-        sys.executable,
-        "-m",
-        "benchmarks.contender",
-        name,
-        host,
-        project,
-        workload.name,
-        str(workload.documents),
-    ]
-
-
-def _node(way: str) -> Callable[[str, str, Workload], list[str]]:
-    return lambda host, project, workload: node_peers.command(way, host, project, creates=workload.creates)
 
 
 def _say(text: str) -> None:
