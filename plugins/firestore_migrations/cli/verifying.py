@@ -15,7 +15,7 @@ from firestore_migrations.errors import ChecksumChanged, Refused
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from firestore_migrations.runs.look import Finding
+    from firestore_migrations.runs.finding import Finding
     from firestore_migrations.runs.run import Run
 
 _MOST_SHOWN = 10

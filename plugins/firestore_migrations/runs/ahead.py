@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TypeVar
 
 Portion = TypeVar("Portion")
-_STREAMS = 8
+STREAMS = 8
 """At once; a server sends so much faster than by one, and memory holds two portions of each."""
 _END = object()
 
@@ -31,7 +31,7 @@ def ahead(portions: Iterable[Portion]) -> Iterator[Portion]:
 def by_turns(streams: Iterable[Iterator[Portion]]) -> Iterator[Portion]:
     """One portion of each stream after the other, of some at once; where one ends, the next begins."""
     remaining = iter(streams)
-    open_streams = deque(islice(remaining, _STREAMS))
+    open_streams = deque(islice(remaining, STREAMS))
     while open_streams:
         stream = open_streams.popleft()
         portion = next(stream, _END)

@@ -18,10 +18,11 @@ from firestore_migrations.runs.apply import Applier
 from firestore_migrations.runs.audit import NO_COUNTS, Audit
 from firestore_migrations.runs.budget import VERIFIED, reads_of_verifying
 from firestore_migrations.runs.control import refuse_to_write
+from firestore_migrations.runs.finding import Finding
 from firestore_migrations.runs.gates import refuse_what_is_overtaken
 from firestore_migrations.runs.lease import Lease
 from firestore_migrations.runs.ledger import Ledger
-from firestore_migrations.runs.look import Finding, Look
+from firestore_migrations.runs.look import Look
 from firestore_migrations.runs.overlap import refuse_overlap
 from firestore_migrations.runs.run import Run
 
