@@ -62,7 +62,8 @@ class Look:
         self._began = course_of(run).read_time
         self._redriven = redrive.failed_before(run, audit) if run.options.redrive else {}
         self._parts = parts_of(run.folder, self._records)
-        _refuse_unsent_batches(run, self._parts, self._records)
+        self._plans = [plan_of(run.folder, part) for part in self._parts if not part.is_residue]
+        _refuse_unsent_batches(run, self._plans, self._records)
         self._expiry = Expiry(run.version, course_of(run).ttl.known if keeps else (), self._read_time)
         self._folder = f"{RESIDUE}{self._read_time}-{uuid.uuid4().hex[:8]}"
         self._writer: PlanWriter | _RowCounter = _RowCounter()
@@ -164,7 +165,7 @@ class Look:
     def _proved(self, step: Step, scope: Scope) -> Proved | None:
         if not self._keeps:
             return None  # of a version that several runs may have applied
-        return Proved.of(self._run, step, scope, self._parts, self._failures, microseconds(self._now))
+        return Proved.of(self._run, step, scope, self._plans, self._failures, microseconds(self._now))
 
     def _look_at_whole(self, planner: Planner, step: Step, items: list[_Item], finding: Finding) -> None:
         """Plan documents again, run the checks on them, and compare them with what was written to them."""
@@ -277,9 +278,8 @@ def _count(item: Committed | None, stored: Stored | None, finding: Finding) -> N
         finding.changed_since += 1
 
 
-def _refuse_unsent_batches(run: Run, parts: list[Part], records: list[BatchRecord]) -> None:
-    planned = [part for part in parts if not part.is_residue]
-    batches = sum(plan_of(run.folder, part).batches for part in planned)
+def _refuse_unsent_batches(run: Run, plans: list[Plan], records: list[BatchRecord]) -> None:
+    batches = sum(plan.batches for plan in plans)
     batches += sum(len(record.split) - 1 for record in records if record.split and not record.plan)
     committed = sum(not record.split and not record.plan for record in records)
     if committed < batches:

@@ -15,7 +15,7 @@ from firestore_migrations.authoring.migration import Step
 from firestore_migrations.firestore.scan import can_be_scanned_by_name
 from firestore_migrations.firestore.scope import Scope
 from firestore_migrations.firestore.wire import Stored
-from firestore_migrations.runs.committed import Committed, Part, plan_of
+from firestore_migrations.runs.committed import Committed
 from firestore_migrations.runs.failure import Failure
 from firestore_migrations.runs.plan import Plan
 from firestore_migrations.runs.planner import LATER
@@ -53,7 +53,7 @@ class Proved:
 
     @classmethod
     def of(  # noqa: PLR0913 -- all of it decides
-        cls, run: Run, step: Step, scope: Scope, parts: Iterable[Part], failures: Iterable[Failure], now: int
+        cls, run: Run, step: Step, scope: Scope, plans: Iterable[Plan], failures: Iterable[Failure], now: int
     ) -> Proved | None:
         """What it has proved; None where names and times do not tell enough.
 
@@ -61,11 +61,10 @@ class Proved:
             run: that has applied its plan, up.
             step: of it.
             scope: what the step is looked for in.
-            parts: the plans of the run.
+            plans: of the run, as reviewed.
             failures: of the run.
             now: microseconds since 1970; what `db.now` would give in another plan.
         """
-        plans = [plan_of(run.folder, part) for part in parts if not part.is_residue]
         course = course_of(run)
         if not can_be_told_by_name(run, step, scope, plans) or (step.idempotent and now > course.now + _LATER):
             return None
