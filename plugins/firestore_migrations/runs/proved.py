@@ -29,12 +29,12 @@ def can_be_told_by_name(run: Run, step: Step, scope: Scope, plans: Iterable[Plan
     """Whether most documents of a step need not be read again by verify, if it comes within a day.
 
     Args:
-        run: that applies the plans.
+        run: that applies the plans, up.
         step: of it.
         scope: what the step is looked for in.
         plans: of the run.
     """
-    if run.is_down or step.checks or run.options.redrive or not can_be_scanned_by_name(scope):
+    if step.checks or run.options.redrive or not can_be_scanned_by_name(scope):
         return False
     return not step.idempotent or not any(plan.reads for plan in plans)
 

@@ -149,11 +149,13 @@ def estimate(run: Run, plans: list[Plan], snapshots: list[Snapshot]) -> Usage:
 
 def _read_whole_anyway(run: Run, plans: list[Plan], snapshots: list[Snapshot]) -> int:
     """What verify reads a second time, besides what moves: spot checks, and what could not be planned."""
+    if run.is_down:
+        return 0
     reads = 0
     for shard, plan, snapshot in zip(course_of(run).shards, plans, snapshots, strict=False):
-        step = None if run.is_down else run.step(shard.step)
-        scope = None if step is None else run.scope_of(step)
-        if step is not None and scope is not None and can_be_told_by_name(run, step, scope, plans):
+        step = run.step(shard.step)
+        scope = run.scope_of(step)
+        if scope is not None and can_be_told_by_name(run, step, scope, plans):
             reads += snapshot.spots + len(plan.failures)
     return reads
 
