@@ -13,17 +13,11 @@ from firestore_migrations import SERVER_TIMESTAMP, ArrayUnion
 from firestore_migrations.emulator import Emulator
 from firestore_migrations.errors import InvalidValue
 from firestore_migrations.firestore import wire
-from firestore_migrations.firestore.change import (
-    Change,
-    api_path,
-    applied,
-    change_of,
-    deletion,
-    same_fields,
-)
+from firestore_migrations.firestore.change import Change, applied, change_of, deletion
 from firestore_migrations.firestore.codec import Codec
 from firestore_migrations.firestore.connection import Address, Writer
 from firestore_migrations.firestore.document import Document
+from firestore_migrations.firestore.fields import api_path, same_fields
 from firestore_migrations.firestore.values import encode, same
 from tests.firestore.any_value import keys, values
 
@@ -55,7 +49,7 @@ class Place:
         return None if stored is None else wire.Document.FromString(stored.raw)
 
     def commit(self, change: Change) -> Any:
-        self.writer.commit([change.write.SerializeToString()], 20)
+        self.writer.commit([change.write], 20)
         return self.get()
 
     def change(self, stored: Any, data: dict[str, Any]) -> Change | None:
@@ -84,7 +78,7 @@ def test_the_server_ends_with_what_was_meant_and_so_does_our_own_image(
         assert same_fields(stored, wanted)
         return
     assert same_fields(change.after, wanted)
-    assert same_fields(applied(stored, change.write), wanted)
+    assert same_fields(applied(stored, wire.Write.FromString(change.write)), wanted)
     found = place.commit(change)
     assert same_fields(found, wanted)
     assert wire.micros(found.update_time) != (stored and wire.micros(stored.update_time))
@@ -152,7 +146,7 @@ def test_a_stamp_alone_is_a_write_that_leaves_everything_else(place: Place) -> N
     stored = place.put({"n": 1, "m": {"at": 1, "k": 2}})
     change = place.change(stored, {"n": 1, "m": {"at": SERVER_TIMESTAMP, "k": 2}})
     assert change is not None
-    assert (list(change.write.update_mask.field_paths), change.fields) == ([], ("m.at",))
+    assert (list(wire.Write.FromString(change.write).update_mask.field_paths), change.fields) == ([], ("m.at",))
     assert change.after.fields["m"].map_value.fields["at"].timestamp_value == NOW
     found = place.commit(change)
     assert found.fields["m"].map_value.fields["at"].HasField("timestamp_value")

@@ -39,7 +39,7 @@ def document(**fields: Any) -> Document:
 
 def masks(changed: Document) -> list[str]:
     change = change_of(changed, CODEC.encode, CODEC.full_name("c/a"), NOW)
-    return [] if change is None else list(change.write.update_mask.field_paths)
+    return [] if change is None else list(wire.Write.FromString(change.write).update_mask.field_paths)
 
 
 def test_it_is_a_mutable_mapping_in_the_order_of_names() -> None:

@@ -21,7 +21,7 @@ from firestore_migrations import Database, Document, each_document
 from firestore_migrations.authoring.migration import Step
 from firestore_migrations.emulator import Emulator
 from firestore_migrations.firestore import values, wire
-from firestore_migrations.firestore.change import api_path, put_field
+from firestore_migrations.firestore.fields import api_path, put_field
 from tests.runs.world import World
 
 Data = dict[str, Any]

@@ -21,7 +21,8 @@ from firestore_migrations import Database, Document, each_document
 from firestore_migrations.firestore import wire
 from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs import segments
-from firestore_migrations.runs.plan import PlanWriter, Row, find_plan, read_batches
+from firestore_migrations.runs.plan import Row, find_plan, read_batches
+from firestore_migrations.runs.plan_writer import PlanWriter
 from firestore_migrations.runs.snapshot import find_snapshot, read_snapshot, take_snapshot
 from firestore_migrations.runs.storage import Folder
 from tests.runs.world import World

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from google.cloud.firestore_v1.field_path import FieldPath
 
 from firestore_migrations.errors import DocumentError
-from firestore_migrations.firestore.change import api_path, is_sentinel, is_server_time, settled
 from firestore_migrations.firestore.document import ATOMS
+from firestore_migrations.firestore.fields import api_path
+from firestore_migrations.firestore.settling import is_sentinel, is_server_time, settled
 
 if TYPE_CHECKING:
     from firestore_migrations.firestore.codec import Codec

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from firestore_migrations.firestore import wire
-from firestore_migrations.firestore.change import FieldPath, is_plain_map
+from firestore_migrations.firestore.fields import FieldPath, is_plain_map
 from firestore_migrations.firestore.values import same
 
 Fields = Mapping[str, Any]

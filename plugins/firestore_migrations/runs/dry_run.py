@@ -15,7 +15,8 @@ from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.expiry import Expiry
 from firestore_migrations.runs.failure import CONFLICT, Failure
 from firestore_migrations.runs.ledger import Ledger
-from firestore_migrations.runs.plan import Plan, PlanWriter, find_plan
+from firestore_migrations.runs.plan import Plan, find_plan
+from firestore_migrations.runs.plan_writer import PlanWriter
 from firestore_migrations.runs.planner import Planned, Planner
 from firestore_migrations.runs.preflight import Course, course_of
 from firestore_migrations.runs.run import Run, instant

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from firestore_migrations.firestore import wire
-from firestore_migrations.firestore.change import applied, same_fields
+from firestore_migrations.firestore.change import applied
+from firestore_migrations.firestore.fields import same_fields
 from firestore_migrations.firestore.ordering import name_key
 from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs.committed import Committed

@@ -15,8 +15,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from firestore_migrations.errors import Unavailable, WriteRefused
 from firestore_migrations.firestore import values, wire
-from firestore_migrations.firestore.change import api_path
 from firestore_migrations.firestore.connection import Reader, Writer, is_transient, patiently, translated
+from firestore_migrations.firestore.fields import api_path
 from firestore_migrations.firestore.scan import ALL, KeyRange, collection_query, run_any_query, run_query
 from firestore_migrations.runs.record import refuse_altered
 

@@ -27,7 +27,8 @@ from firestore_migrations.runs.expected import Expected, holds
 from firestore_migrations.runs.expiry import Expiry
 from firestore_migrations.runs.failure import Failure
 from firestore_migrations.runs.finding import Finding
-from firestore_migrations.runs.plan import Plan, PlanWriter, Row
+from firestore_migrations.runs.plan import Plan, Row
+from firestore_migrations.runs.plan_writer import PlanWriter
 from firestore_migrations.runs.planner import Planned, Planner
 from firestore_migrations.runs.preflight import Shard, course_of
 from firestore_migrations.runs.proved import Proved

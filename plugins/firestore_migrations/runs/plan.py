@@ -12,14 +12,15 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from firestore_migrations.errors import StorageError
-from firestore_migrations.runs.failure import TOO_LARGE, Failure
+from firestore_migrations.firestore import wire
+from firestore_migrations.firestore.change import Change
 from firestore_migrations.runs.segments import Segment, SegmentWriter, read_groups, segment_name
 from firestore_migrations.runs.storage import Folder
 
@@ -27,10 +28,9 @@ Call = tuple[str, str]
 """A step, and the document that it was called with."""
 
 MOST_WRITES = 499  # and the audit record makes 500, the most that a commit has always been allowed
-_BYTES_FOR_RECORD = 64 * 1024
 NO_ROWS = "none"
 """Stands for the rows of a batch of which nothing was left to write."""
-_SCHEMA = pa.schema(
+SCHEMA = pa.schema(
     [
         ("row", pa.int64()),
         ("path", pa.string()),
@@ -44,7 +44,6 @@ _SCHEMA = pa.schema(
     ]
 )
 _TIMES = frozenset({"update_time", "source_time"})
-_PIN_BYTES = 200  # and the name of the document
 
 
 class Row(NamedTuple):
@@ -76,6 +75,29 @@ class Row(NamedTuple):
     def call(self) -> Call:
         """What the row belongs to; in a script every row stands for itself."""
         return (self.step, self.source or self.path)
+
+
+def row_of(  # noqa: PLR0913 -- a row is all of it
+    source: str,
+    step: str,
+    path: str,
+    stored: Any,
+    change: Change,
+    before: bytes | None = None,
+    source_time: int | None = None,
+) -> Row:
+    """The row of a change of the stored document at `path`; `before` is that document where it is at hand raw."""
+    return Row(
+        row=0,
+        path=path,
+        source=source,
+        step=step,
+        operation=change.operation,
+        update_time=None if stored is None else wire.micros(stored.update_time),
+        before=before if before is not None or stored is None else stored.SerializeToString(deterministic=True),
+        write=change.write,
+        source_time=source_time,
+    )
 
 
 class Batch(NamedTuple):
@@ -170,122 +192,21 @@ def collections_of(plans: Iterable[Plan]) -> dict[str, dict[str, int]]:
     return {name: dict(counts) for name, counts in sorted(totals.items())}
 
 
-class PlanWriter:
-    """Writes rows as they are planned, cut into batches.
-
-    Args:
-        folder: where to.
-        rows_per_batch: rows of one commit, at most, unless one call has more; pins come on top of them.
-        request_limit: bytes of one request, at most.
-    """
-
-    def __init__(self, folder: Folder, rows_per_batch: int, request_limit: int) -> None:
-        self._folder = folder
-        self._segments = SegmentWriter(folder, _SCHEMA)
-        self._most_rows = rows_per_batch
-        self._most_bytes = request_limit - _BYTES_FOR_RECORD
-        self.failures: list[Failure] = []
-        self._call: list[Row] = []
-        self._batch: list[Row] = []
-        self._batch_pins = self._batch_bytes = self._pins = 0
-        self._digest = hashlib.sha256()
-        self._counts: Counter[tuple[str, str]] = Counter()  # by collection and operation
-        self._writes_others = False
-        self._next = self._batches = 0
-
-    def add(self, row: Row) -> None:
-        """Add a row. The rows of one call of a step follow each other, and are written in one commit.
-
-        A call that does not fit into one request is left out, and is among the `failures`.
-        """
-        if self._call and row.call != self._call[0].call:
-            self.finish_call()
-        self._call.append(row)
-
-    def finish_call(self) -> None:
-        """No row of the present call follows any more."""
-        if not self._call:
-            return
-        pinned = pins(self._call)
-        size = sum([len(row.write) + 8 for row in self._call]) + sum([_PIN_BYTES + len(path) for path in pinned])
-        if size > self._most_bytes:
-            self.failures.append(_too_large(self._call[0], len(self._call), size))
-            self._call = []
-            return
-        if not self._has_room(len(self._call), len(pinned), size):
-            self._cut()
-        self._batch_pins += len(pinned)
-        self._pins += len(pinned)
-        self._batch_bytes += size
-        for row in self._call:
-            self._add_row(row)
-        self._call = []
-
-    def _has_room(self, rows: int, pinned: int, size: int) -> bool:
-        rows += len(self._batch)
-        is_few = rows <= self._most_rows and rows + self._batch_pins + pinned <= MOST_WRITES
-        return is_few and self._batch_bytes + size <= self._most_bytes
-
-    def _add_row(self, row: Row) -> None:
-        self._batch.append(Row(self._next, *row[1:]))
-        self._next += 1
-        head = b"%s\0%s\0%d\0" % (row.path.encode(), row.operation.encode(), len(row.write))
-        self._digest.update(head + row.write)
-        self._counts[collection_of(row.path), row.operation] += 1
-        if row.path != row.source:
-            self._writes_others = True
-
-    def close(self, **facts: Any) -> Plan:
-        """Write what is left, then what the plan holds; without that last file there is no plan."""
-        self.finish_call()
-        self._cut()
-        operations: Counter[str] = Counter()
-        collections: dict[str, dict[str, int]] = {}
-        for (collection, operation), count in sorted(self._counts.items()):
-            operations[operation] += count
-            collections.setdefault(collection, {})[operation] = count
-        plan = Plan(
-            operations=dict(operations),
-            collections=collections,
-            rows=self._next,
-            batches=self._batches,
-            pins=self._pins,
-            digest=self._digest.hexdigest(),
-            writes_others=self._writes_others,
-            segments=tuple(self._segments.close()),
-            **facts,
-        )
-        self._folder.write_json("plan.json", asdict(plan))
-        return plan
-
-    def _cut(self) -> None:
-        self._segments.add(self._batch)
-        self._batches += bool(self._batch)
-        self._batch = []
-        self._batch_pins = self._batch_bytes = 0
-
-
-def _too_large(row: Row, rows: int, size: int) -> Failure:
-    error = f"{TOO_LARGE}: its {rows} writes are {size:,} bytes, more than one request; they would not be atomic"
-    return Failure(row.source or row.path, row.step, error)
-
-
 def pins(rows: Iterable[Row]) -> dict[str, int]:
     """The documents that calls only read, and the update times that they must still have when the rows are written.
 
     What a step makes of a document for another one is wrong once that document has changed, or is gone.
     """
-    rows = list(rows)
-    others = [row for row in rows if row.source_time is not None and row.path != row.source]
-    if not others:
-        return {}
-    own = {row.call for row in rows if row.path == row.source}
-    written = {row.path for row in rows}
-    return {
-        row.source: row.source_time
-        for row in others
-        if row.source_time is not None and row.call not in own and row.source not in written
-    }
+    own: set[Call] = set()
+    written: set[str] = set()
+    others: list[tuple[Row, int]] = []
+    for row in rows:
+        written.add(row.path)
+        if row.path == row.source:
+            own.add(row.call)
+        elif row.source_time is not None:
+            others.append((row, row.source_time))
+    return {row.source: time for row, time in others if row.call not in own and row.source not in written}
 
 
 def find_plan(folder: Folder) -> Plan | None:
@@ -314,7 +235,7 @@ def write_rows(folder: Folder, rows: Sequence[Row]) -> str:
     if not rows:
         return NO_ROWS
     digest = hashlib.sha256(b"".join(row.write for row in rows)).hexdigest()[:16]
-    writer = SegmentWriter(folder / digest, _SCHEMA)
+    writer = SegmentWriter(folder / digest, SCHEMA)
     writer.add(rows)
     (segment,) = writer.close()
     return f"{digest}:{segment.sha256}"
@@ -355,6 +276,6 @@ def collection_of(path: str) -> str:
 
 
 def _columns(group: pa.Table) -> Iterable[list[Any]]:
-    for name in _SCHEMA.names:
+    for name in SCHEMA.names:
         column = group[name]
         yield (column.cast(pa.int64()) if name in _TIMES else column).to_pylist()

@@ -9,17 +9,15 @@ plan does not depend on how the scope was cut into shards.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from firestore_migrations.authoring.database import Database, Failed, Skipped
+from firestore_migrations.authoring.database import Database, Skipped
 from firestore_migrations.authoring.drafts import Base, Drafts
 from firestore_migrations.authoring.migration import Step
 from firestore_migrations.errors import (
-    FirestoreMigrationsError,
     InvalidValue,
     NotIdempotent,
     PlanError,
@@ -33,10 +31,8 @@ from firestore_migrations.firestore.ordering import name_key
 from firestore_migrations.firestore.size import COUNTED_FROM, refuse_too_large
 from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs.failure import Failure
-from firestore_migrations.runs.plan import Row
-
-_RAISED = (Exception, Failed, SystemExit, GeneratorExit)
-"""What an author's code may raise; its message may quote a value. Ctrl-C and Airflow's time-out are not among them."""
+from firestore_migrations.runs.plan import Row, row_of
+from firestore_migrations.runs.raised import RAISED, described, hold
 
 LATER = timedelta(days=1, seconds=1)
 
@@ -87,16 +83,18 @@ class Planner:
             WrittenTwice: two documents of the step write the same third one, differently.
         """
         planned = Planned()
-        calls = [call for stored in documents if (call := self._call(stored, planned))]
-        self._base.fetch(path for call in calls for path in call.drafts.waiting)
-        for call in calls:
-            changes = self._settled(call, planned)
-            if changes is None:
+        waiting: list[_Call] = []
+        for stored in documents:
+            call = self._call(stored, planned)
+            if call is None:
                 continue
-            rows = [self._row(call, *change, planned) for change in changes]
-            kept = [row for row in rows if row is not None]
-            planned.rows += kept
-            planned.unchanged += not kept
+            if waiting or call.drafts.waiting:
+                waiting.append(call)  # what others would write is read for all of them at once; rows stay in order
+            else:
+                self._add_rows(call, planned)
+        self._base.fetch(path for call in waiting for path in call.drafts.waiting)
+        for call in waiting:
+            self._add_rows(call, planned)
         others = [row.path for row in planned.rows if row.path != row.source]
         self._planned_elsewhere.update({hash(path): _hash_of(planned.after[path]) for path in others})
         return planned
@@ -173,21 +171,21 @@ class Planner:
             drafts = self._drafts(self._base)
             document = drafts.own(stored.path, wire.Document.FromString(stored.raw))
             try:
-                _hold(check(document, Database(drafts, self._base, self._now)))
+                hold(check(document, Database(drafts, self._base, self._now)))
             except Skipped:
                 continue
-            except _RAISED as error:
-                yield Failure(stored.path, check.__name__, _describe(error))
+            except RAISED as error:
+                yield Failure(stored.path, check.__name__, described(error))
 
     def check_script(self) -> Iterator[Failure]:
         """Run a script's checks, which get `db` alone."""
         for check in self._step.checks:
             try:
-                _hold(check(Database(self._drafts(self._base), self._base, self._now)))
+                hold(check(Database(self._drafts(self._base), self._base, self._now)))
             except Skipped:
                 continue
-            except _RAISED as error:
-                yield Failure("", check.__name__, _describe(error))
+            except RAISED as error:
+                yield Failure("", check.__name__, described(error))
 
     def _drafts(self, base: Base) -> Drafts:
         return Drafts(base, self._stamp, self._salt)
@@ -213,12 +211,22 @@ class Planner:
             drafts.settle()
         except Skipped:
             planned.unchanged += 1
-        except _RAISED as error:
+        except RAISED as error:
             self._raise_if_not_the_documents(error)
             planned.failures.append(self._failure(stored.path, error))
         else:
             return _Call(stored, proto, drafts)
         return None
+
+    def _add_rows(self, call: _Call, planned: Planned) -> None:
+        """Add the rows of a call, or that it led to nothing."""
+        changes = self._settled(call, planned)
+        if changes is None:
+            return
+        rows = [self._row(call, *change, planned) for change in changes]
+        kept = [row for row in rows if row is not None]
+        planned.rows += kept
+        planned.unchanged += not kept
 
     def _settled(self, call: _Call, planned: Planned) -> list[tuple[str, Any, Change]] | None:
         """What a call comes to; None where one of its writes is impossible, which is noted."""
@@ -254,27 +262,26 @@ class Planner:
                 )
         planned.after[path] = change.after
         source = call.stored
-        if path != source.path:
-            return row_of(source.path, self._step.name, path, stored, change, None, source.update_time)
-        write = change.write.SerializeToString(deterministic=True)
-        time, before = source.update_time, source.raw
-        return Row(0, path, path, self._step.name, change.operation, time, before, write, time)
+        time = source.update_time
+        if path == source.path:
+            return Row(0, path, path, self._step.name, change.operation, time, source.raw, change.write, time)
+        return row_of(source.path, self._step.name, path, stored, change, source_time=time)
 
     def _run_script(self, drafts: Drafts, base: Base, now: datetime) -> None:
         try:
             self._step.transform(Database(drafts, base, now))
         except Skipped:
             return
-        except _RAISED as error:
+        except RAISED as error:
             self._raise_if_not_the_documents(error)
             raise PlanError(
-                f"Script {self._step.name!r} failed: {_describe(error)}.",
+                f"Script {self._step.name!r} failed: {described(error)}.",
                 "Nothing was written. Mend the script and clear `dry_run`.",
                 step=self._step.name,
             ) from None  # its message may quote a value
 
     def _failure(self, path: str, error: BaseException) -> Failure:
-        return Failure(path, self._step.name, _describe(error))
+        return Failure(path, self._step.name, described(error))
 
     @staticmethod
     def _raise_if_not_the_documents(error: BaseException) -> None:
@@ -287,29 +294,6 @@ def _hash_of(document: Any) -> int:
     return hash(None if document is None else document.SerializeToString(deterministic=True))
 
 
-def row_of(  # noqa: PLR0913 -- a row is all of it
-    source: str,
-    step: str,
-    path: str,
-    stored: Any,
-    change: Change,
-    before: bytes | None = None,
-    source_time: int | None = None,
-) -> Row:
-    """The row of a change of the stored document at `path`; `before` is that document where it is at hand raw."""
-    return Row(
-        row=0,
-        path=path,
-        source=source,
-        step=step,
-        operation=change.operation,
-        update_time=None if stored is None else wire.micros(stored.update_time),
-        before=before if before is not None or stored is None else stored.SerializeToString(deterministic=True),
-        write=change.write.SerializeToString(deterministic=True),
-        source_time=source_time,
-    )
-
-
 def _refuse_impossible(change: Change, before: int | None = None) -> None:
     """Refuse a change that Firestore would refuse for the size of what it leaves.
 
@@ -317,14 +301,8 @@ def _refuse_impossible(change: Change, before: int | None = None) -> None:
         change: the change.
         before: the length of the document on the wire, where it is known; it grows by the write at most.
     """
-    if change.after is not None and (before is None or before + change.write.ByteSize() >= COUNTED_FROM):
+    if change.after is not None and (before is None or before + len(change.write) >= COUNTED_FROM):
         refuse_too_large(change.after)
-
-
-def _hold(result: Any) -> None:
-    """A check fails by raising, and also by returning False."""
-    if result is False:
-        raise Failed("it returned False")
 
 
 def _not_idempotent(step: Step, path: str, fields: Sequence[str]) -> NotIdempotent:
@@ -337,15 +315,3 @@ def _not_idempotent(step: Step, path: str, fields: Sequence[str]) -> NotIdempote
         path=path,
         fields=tuple(fields),
     )
-
-
-def _describe(error: BaseException) -> str:
-    """What an author's code raised, and where: never the message of a foreign error, which may quote a value."""
-    if isinstance(error, FirestoreMigrationsError):
-        return f"{type(error).__name__}: {error}"
-    if isinstance(error, Failed):
-        return str(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    mine = [frame for frame in frames if "firestore_migrations/" not in frame.filename.replace("\\", "/")]
-    where = f" at {mine[-1].filename.rsplit('/', 1)[-1]}:{mine[-1].lineno}" if mine else ""
-    return f"{type(error).__name__}{where}"

@@ -14,17 +14,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from firestore_migrations.firestore import wire
-from firestore_migrations.firestore.change import (
-    FieldPath,
-    applied,
-    drop_field,
-    field_at,
-    put_field,
-    same_field,
-    same_fields,
-    stamped_paths,
-    written_paths,
-)
+from firestore_migrations.firestore.change import applied, stamped_paths, written_paths
+from firestore_migrations.firestore.fields import FieldPath, drop_field, field_at, put_field, same_field, same_fields
 from firestore_migrations.firestore.merge import merge
 from firestore_migrations.runs.committed import Committed
 from firestore_migrations.runs.undo import Undo

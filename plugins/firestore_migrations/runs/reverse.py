@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from firestore_migrations.firestore import wire
-from firestore_migrations.firestore.change import FieldPath, drop_field, field_at, put_field, stamped_paths
+from firestore_migrations.firestore.change import stamped_paths
+from firestore_migrations.firestore.fields import FieldPath, drop_field, field_at, put_field
 from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs.planner import Planner
 

@@ -16,23 +16,21 @@ from firestore_migrations.firestore import wire
 from firestore_migrations.firestore.change import (
     DELETED,
     Change,
-    FieldPath,
-    api_path,
     applied,
     change,
     deletion,
-    same_field,
     stamped_paths,
     written_paths,
 )
 from firestore_migrations.firestore.codec import Codec
+from firestore_migrations.firestore.fields import FieldPath, api_path, same_field
 from firestore_migrations.firestore.point_in_time import PointInTime
 from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.failure import CONFLICT, Failure
 from firestore_migrations.runs.options import DOWN
-from firestore_migrations.runs.plan import Row
-from firestore_migrations.runs.planner import Planned, Planner, row_of
+from firestore_migrations.runs.plan import Row, row_of
+from firestore_migrations.runs.planner import Planned, Planner
 from firestore_migrations.runs.preflight import Course
 from firestore_migrations.runs.restore import document_of, restored, taken_out
 from firestore_migrations.runs.reverse import reverse
@@ -122,7 +120,7 @@ class _WayBack:
         planner = self._author(newest) if conflicts and document is not None else None
         if planner is not None:
             conflicts, merged = (), _change(name, now, document)
-            given_back = [] if merged is None else written_paths(merged.write)
+            given_back = [] if merged is None else written_paths(wire.Write.FromString(merged.write))
             document, stamps, failure = reverse(planner, undo.path, document, given_back)
             if failure:
                 planned.failures.append(Failure(undo.path, newest.step, failure))

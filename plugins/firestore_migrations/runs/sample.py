@@ -7,7 +7,8 @@ from itertools import islice, zip_longest
 from typing import Any, NamedTuple
 
 from firestore_migrations.firestore import wire
-from firestore_migrations.firestore.change import api_path, applied
+from firestore_migrations.firestore.change import applied
+from firestore_migrations.firestore.fields import api_path
 from firestore_migrations.firestore.values import decode, same
 from firestore_migrations.runs.committed import Part, batches_of
 from firestore_migrations.runs.plan import Row, collection_of
