@@ -25,12 +25,28 @@ def twin(document: Document, db: Database) -> None:
 
 
 @each_document("c")
+def looked_up_twin(document: Document, db: Database) -> None:
+    if db.get(f"twins/{document.id}") is None:
+        db.set(f"twins/{document.id}", {"n": 0})
+
+
+@each_document("c")
+def checked_twin(document: Document, db: Database) -> None:
+    db.create(f"twins/{document.id}", {"n": 0})
+
+
+@checked_twin.verify
+def has_a_twin(document: Document, db: Database) -> None:
+    assert db.get(f"twins/{document.id}") is not None
+
+
+@each_document("c")
 def move(document: Document, db: Database) -> None:
     db.set(f"moved/{document.id}", {"n": 0})
     db.delete(document.path)
 
 
-@pytest.mark.parametrize("step", [mark, twin, move], ids=lambda step: step.name)
+@pytest.mark.parametrize("step", [mark, twin, looked_up_twin, checked_twin, move], ids=lambda step: step.name)
 @pytest.mark.parametrize("shards", [1, 3])
 def test_a_run_costs_what_its_plan_says(world: World, step: Step, shards: int) -> None:
     world.write({f"c/{i}": {} for i in range(20)})

@@ -83,6 +83,60 @@ def test_a_step_that_breaks_its_promise_is_found_out_by_those_that_are_read_all_
     assert life.results["verify"]["residue_applied"] > 0
 
 
+def beside(document: Document, db: Database) -> None:
+    if db.get(f"beside/{document.id}") is None:
+        db.set(f"beside/{document.id}", {"n": document["n"]})
+
+
+def test_what_was_written_beside_a_document_is_told_by_its_times_as_well(world: World) -> None:
+    """Read whole are those whose source or target moved, and those that led to nothing, for a reason not kept."""
+    old(world)
+    world.write({"beside/010": {"n": "of old"}})
+    called = Called()
+    life = world.begin(called.step(beside), shards=3)
+    life.perform("preflight", "apply")
+    world.write({"c/007": {"n": "new"}, "c/new": {"n": 0}, "beside/011": {"n": "changed"}})
+    world.delete("beside/008", "c/009")
+    called.paths.clear()
+    life.perform("verify", "finish")
+
+    assert {"c/007", "c/008", "c/010", "c/011", "c/new"} <= set(called.paths)
+    assert len(called.paths) < COUNT / 10
+    verified = life.results["verify"]
+    assert (verified["residue_applied"], verified["changed_since"]) == (2, 1)  # 008 and the new one; 011
+    assert verified["held"] == COUNT - 1  # of the 399 created, not 011, and the new one; 008 was created again
+    data = world.data()
+    assert {path for path in data if path.startswith("beside/")} >= {f"beside/{n:03d}" for n in range(COUNT)}
+    assert (data["beside/010"], data["beside/011"]) == ({"n": "of old"}, {"n": "changed"})
+
+
+def look(document: Document, db: Database) -> None:
+    db.get("switch/it")
+    document["m"] = 1
+
+
+def ask(document: Document, db: Database) -> None:
+    document["m"] = len(list(db.collection("nothing").list_documents())) or 1
+
+
+def share(document: Document, db: Database) -> None:
+    db.create("beside/all", {"n": 0})
+    document["m"] = 1
+
+
+@pytest.mark.parametrize("change", [look, ask, share], ids=["a document", "a collection", "what another call creates"])
+def test_names_and_times_do_not_tell_enough_of_a_step_that_looks_at_others(
+    world: World, change: Callable[[Document, Database], None]
+) -> None:
+    old(world)
+    called = Called()
+    life = world.begin(called.step(change))
+    life.perform("preflight", "apply")
+    called.paths.clear()
+    life.perform("verify")
+    assert set(called.paths) == {f"c/{n:03d}" for n in range(COUNT)}
+
+
 @pytest.mark.parametrize("reason", ["it reads others", "it has checks", "a filter looks in", "it is a day later"])
 def test_everything_is_read_again_where_names_and_times_do_not_tell_enough(world: World, reason: str) -> None:
     old(world)

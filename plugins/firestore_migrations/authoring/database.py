@@ -118,24 +118,28 @@ class Database:
         """A collection, to stream, query, or take documents from."""
         from firestore_migrations.authoring.client.collection import Collection
 
+        self._drafts.look_around()
         return Collection(self, "/".join(path))
 
     def collection_group(self, collection_id: str) -> Query:
         """A query over every collection of that id."""
         from firestore_migrations.authoring.client.query import group
 
+        self._drafts.look_around()
         return group(self, collection_id)
 
     def collections(self) -> Iterator[Collection]:
         """The database's top-level collections, the audit trail aside."""
         from firestore_migrations.authoring.client.collection import collections
 
+        self._drafts.look_around()
         return collections(self, "")
 
     def document(self, *path: str) -> Reference:
         """A document, to get, set, update or delete."""
         from firestore_migrations.authoring.client.reference import reference
 
+        self._drafts.look_around()
         return reference(self, self._checked("/".join(path)))
 
     def get_all(
@@ -144,6 +148,7 @@ class Database:
         """The documents of many references, read together; in their order, also those that are missing."""
         from firestore_migrations.authoring.client.reference import get_all
 
+        self._drafts.look_around()
         return get_all(self, references, field_paths, **tuning)
 
     def batch(self) -> Batch:

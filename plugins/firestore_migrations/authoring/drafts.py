@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from firestore_migrations.authoring.client.overlay import Overlay
@@ -111,6 +111,8 @@ class Drafts:
         self._waiting: dict[str, list[Recorded]] = {}
         self._handed_out: list[Document] = []
         self._beyond_creation: set[str] = set()
+        self._looked_at: set[str] = set()
+        self._looks_around = False
         self._settled: dict[str, Change | None] = {}
 
     def own(self, path: str, stored: Any) -> Document:
@@ -131,6 +133,7 @@ class Drafts:
 
     def read(self, path: str) -> Document | None:
         """A frozen view of a document as it is after what was recorded; None where it is missing."""
+        self._looked_at.add(path)
         after = self.current(path)
         if after is None:
             return None
@@ -170,6 +173,15 @@ class Drafts:
     def is_only_created(self, path: str) -> bool:
         """Whether nothing was asked of a document but that it be there."""
         return path not in self._beyond_creation
+
+    def look_around(self) -> None:
+        """The call may ask for any documents from now on."""
+        self._looks_around = True
+
+    def depends_on_others(self, written: Collection[str]) -> bool:
+        """Whether what was recorded may depend on a document that is neither the step's own nor one of these."""
+        known = {*self._own, *written}
+        return self._looks_around or not (self._looked_at <= known and self._documents.keys() <= known)
 
     @property
     def waiting(self) -> Iterable[str]:

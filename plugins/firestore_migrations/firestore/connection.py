@@ -229,12 +229,15 @@ class Reader:
         )
         return call(request, metadata=self.metadata, timeout=timeout)
 
-    def get(self, paths: Iterable[str], read_time: int | None = None) -> tuple[dict[str, wire.Stored | None], int]:
+    def get(
+        self, paths: Iterable[str], read_time: int | None = None, *, names_only: bool = False
+    ) -> tuple[dict[str, wire.Stored | None], int]:
         """Read documents by path, all at one time; None stands for one that is missing.
 
         Args:
             paths: relative to the database.
             read_time: microseconds since 1970; None for now.
+            names_only: read no fields; names and times are there.
 
         Returns:
             The documents by path, and the time that they were read at.
@@ -245,6 +248,8 @@ class Reader:
         request = wire.BatchGetDocumentsRequest(database=self.address.name, documents=map(self.full_name, paths))
         if read_time is not None:
             request.read_time.CopyFrom(wire.timestamp(read_time))
+        if names_only:
+            request.mask.SetInParent()
 
         def attempt() -> tuple[dict[str, wire.Stored | None], int]:
             found: dict[str, wire.Stored | None] = {}

@@ -28,12 +28,12 @@ class PointInTime:
         self.read_time = read_time
         self.reads = 0
 
-    def get(self, paths: Iterable[str]) -> dict[str, wire.Stored | None]:
-        """The documents at these paths; None for a missing one."""
+    def get(self, paths: Iterable[str], *, names_only: bool = False) -> dict[str, wire.Stored | None]:
+        """The documents at these paths, or their names and times alone; None for a missing one."""
         found: dict[str, wire.Stored | None] = {}
         remaining = iter(dict.fromkeys(paths))
         while names := list(islice(remaining, _NAMES_PER_REQUEST)):
-            documents, _ = self.reader.get(names, self.read_time)
+            documents, _ = self.reader.get(names, self.read_time, names_only=names_only)
             found.update(documents)
             self.reads += len(names)
         return found

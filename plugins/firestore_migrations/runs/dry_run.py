@@ -58,6 +58,7 @@ def dry_run(run: Run, shard: int) -> dict[str, Any]:
 def _plan(run: Run, chunks: Iterator[tuple[Planned, int]], base: Base, writer: PlanWriter) -> Plan:
     """Write what is planned as it comes, and what it adds up to."""
     scanned = unchanged = 0
+    depends_on_others = False
     failures: list[Failure] = []
     course = course_of(run)
     effects = SideEffects(Expiry(run.version, course.ttl.known, course.now), course.now)
@@ -74,6 +75,7 @@ def _plan(run: Run, chunks: Iterator[tuple[Planned, int]], base: Base, writer: P
             writer.add(row)
         failures += chunk.failures
         unchanged += chunk.unchanged
+        depends_on_others = depends_on_others or chunk.depends_on_others
         scanned += documents
         run.pulse.add(documents)
     writer.finish_call()
@@ -82,6 +84,7 @@ def _plan(run: Run, chunks: Iterator[tuple[Planned, int]], base: Base, writer: P
         scanned=scanned,
         unchanged=unchanged,
         reads=base.at.reads,
+        depends_on_others=depends_on_others,
         checksum=run.migration.checksum,
         side_effects=effects.found(),
         failures=tuple((failure.path, failure.step, failure.error) for failure in failures),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, groupby
+from typing import NamedTuple
 
 from firestore_migrations.firestore import wire
 from firestore_migrations.firestore.change import applied
@@ -13,42 +14,74 @@ from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs.committed import Committed
 
 
+class Written(NamedTuple):
+    """What the calls of a step with one document have written.
+
+    Attributes:
+        source: the path of that document.
+        own: what was written to it last; None where nothing was.
+        others: what was written last to each of the others.
+    """
+
+    source: str
+    own: Committed | None
+    others: tuple[Committed, ...] = ()
+
+    @property
+    def items(self) -> tuple[Committed, ...]:
+        """All of them."""
+        return self.others if self.own is None else (self.own, *self.others)
+
+
+def by_source(rows: Iterable[Committed]) -> Iterator[Written]:
+    """What was written, by the document that the step was called with; the rows of each follow each other."""
+    for source, items in groupby(rows, key=lambda item: item.row.source):
+        last = {item.row.path: item for item in items}
+        own = last.pop(source, None)
+        yield Written(source, own, tuple(last.values()))
+
+
 class Expected:
-    """Rows in the order of names, asked for in that order."""
+    """What was written, in the order of the documents that the step was called with, asked for in that order."""
 
-    def __init__(self, rows: Iterable[Committed]) -> None:
-        self._rows = iter(rows)
-        self._next = next(self._rows, None)
-        self._missed: list[Committed] = []
+    def __init__(self, written: Iterable[Written]) -> None:
+        self._remaining = iter(written)
+        self._next = next(self._remaining, None)
+        self._missed: list[Written] = []
 
-    def of(self, path: str) -> Committed | None:
-        """The row of a document, or None; rows of documents before it are kept as missed."""
-        while self._next is not None and self._next.row.path != path:
-            if name_key(self._next.row.path) > name_key(path):
+    def of(self, path: str) -> Written | None:
+        """What was written for a document, or None; what was for documents before it is kept as missed."""
+        while self._next is not None and self._next.source != path:
+            if name_key(self._next.source) > name_key(path):
                 return None
             self._missed.append(self._next)
-            self._next = next(self._rows, None)
-        found, self._next = self._next, next(self._rows, None)
+            self._next = next(self._remaining, None)
+        found, self._next = self._next, next(self._remaining, None)
         return found
 
-    def take_missed(self) -> list[Committed]:
-        """The rows of documents that were passed over since this was asked before: they left the scope."""
+    def take_missed(self) -> list[Written]:
+        """What was written for documents that were passed over since this was asked before: they left the scope."""
         missed, self._missed = self._missed, []
         return missed
 
-    def rest(self) -> Iterator[Committed]:
-        """The rows of documents behind the last one that was asked for."""
-        return chain(() if self._next is None else (self._next,), self._rows)
+    def rest(self) -> Iterator[Written]:
+        """What was written for documents behind the last one that was asked for."""
+        return chain(() if self._next is None else (self._next,), self._remaining)
+
+
+def is_as_left(item: Committed, stored: Stored | None) -> bool:
+    """Whether nobody has written a document since, by its update time alone."""
+    if stored is None or item.row.operation == "deleted":
+        return stored is None and item.row.operation == "deleted"
+    return stored.update_time == item.commit_time
 
 
 def holds(item: Committed, stored: Stored | None) -> bool:
     """Whether a document is what was planned: by its update time, or by its contents."""
-    if item.row.operation == "deleted":
-        return stored is None
-    if stored is None:
-        return False
-    if stored.update_time == item.commit_time:
+    if is_as_left(item, stored):
         return True
+    if stored is None or item.row.operation == "deleted":
+        return False
     before = None if item.row.before is None else wire.Document.FromString(item.row.before)
     after = applied(before, wire.Write.FromString(item.row.write))
     return same_fields(after, wire.Document.FromString(stored.raw))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator
 from heapq import merge
-from itertools import chain, filterfalse, groupby, islice
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 from firestore_migrations.authoring.drafts import Base
@@ -23,7 +23,7 @@ from firestore_migrations.runs.ahead import ahead, by_turns
 from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.batch_record import BatchRecord
 from firestore_migrations.runs.committed import RESIDUE, Committed, Part, committed_rows, parts_of, plan_of
-from firestore_migrations.runs.expected import Expected, holds
+from firestore_migrations.runs.expected import Expected, Written, by_source, holds
 from firestore_migrations.runs.expiry import Expiry
 from firestore_migrations.runs.failure import Failure
 from firestore_migrations.runs.finding import Finding
@@ -34,8 +34,8 @@ from firestore_migrations.runs.preflight import Shard, course_of
 from firestore_migrations.runs.proved import Proved
 from firestore_migrations.runs.run import Run, instant, microseconds
 
-_Item = tuple[Stored, "Committed | None"]
-"""A document, and what the run last wrote to it."""
+_Item = tuple[Stored, "Written | None"]
+"""A document, and what the run has written for it."""
 _Some = TypeVar("_Some")
 _AT_ONCE = 500
 
@@ -86,7 +86,6 @@ class Look:
                 self._look_at_script(planner, step, finding)
             else:
                 self._look_at_documents(planner, step, finding)
-        self._look_at_others(finding)
         self._writer.finish_call()
         finding.failures += self._writer.failures
         plan = self._writer.close(checksum=self._run.migration.checksum)
@@ -113,6 +112,7 @@ class Look:
         if step.idempotent:
             self._keep(planner.plan_script(), finding)
         finding.add_failed_checks(planner.check_script())
+        self._compare(self._rows_as_planned(step), finding)
 
     def _look_at_documents(self, planner: Planner, step: Step, finding: Finding) -> None:
         run = self._run
@@ -134,34 +134,38 @@ class Look:
     def _lane(  # noqa: PLR0913 -- what a shard is looked at with
         self, step: Step, scope: Scope, shard: Shard, finding: Finding, *, names_only: bool, has_others: bool
     ) -> Iterator[list[_Item]]:
-        """The documents of a shard, each with what was last written to it; what left the scope is compared here.
+        """The documents of a shard, each with what was written for it; what left the scope is compared here.
 
         Where there are other shards, it is read ahead while they have their turn; one stream alone would cost more.
         """
         at = PointInTime(self._base.at.reader, self._read_time)
-        expected = Expected(self._own_rows(step, shard) if scope.interval is None else ())
+        expected = Expected(self._written(step, shard) if scope.interval is None else ())
         chunks = _chunks(self._documents(step, scope, shard.keys, at, names_only=names_only))
         for chunk in ahead(chunks) if has_others else chunks:
             self._run.pulse.add(len(chunk))
             yield [(stored, expected.of(stored.path)) for stored in chunk]
-            self._compare(expected.take_missed(), finding)
-        self._compare(expected.rest(), finding)
+            self._compare(_items_of(expected.take_missed()), finding)
+        self._compare(_items_of(expected.rest()), finding)
         finding.reads += at.reads
 
     def _unproved(self, proved: Proved, items: Iterator[_Item], finding: Finding) -> Iterator[_Item]:
-        """The documents whose names and times do not tell enough, read whole; the others are counted."""
-
-        def told_by_name(item: _Item) -> bool:
-            is_told = proved.covers(*item)
-            finding.held += is_told and item[1] is not None
-            return is_told
-
-        for chunk in _chunks(filterfalse(told_by_name, items)):
+        """The documents whose names and times do not tell enough, read whole; what is told of the rest is counted."""
+        for chunk in _chunks(self._untold(proved, items, finding)):
             whole = self._base.at.get(stored.path for stored, _ in chunk)
             for known, item in chunk:
                 stored = whole[known.path]
                 if stored is not None:
                     yield stored, item
+
+    def _untold(self, proved: Proved, items: Iterator[_Item], finding: Finding) -> Iterator[_Item]:
+        for chunk in _chunks(items):
+            written = [some for _, some in chunk if some is not None]
+            others = self._base.at.get((item.row.path for some in written for item in some.others), names_only=True)
+            for stored, some in chunk:
+                if not proved.covers(stored, some, others):
+                    yield stored, some
+                elif some is not None:
+                    finding.held += len(some.items)
 
     def _proved(self, step: Step, scope: Scope) -> Proved | None:
         if not self._keeps:
@@ -175,12 +179,14 @@ class Look:
             planned = planner.plan([stored for stored, _ in items if stored.path not in failed])
             self._keep(planned, finding)
             failed.update(failure.path for failure in planned.failures)
-        for stored, item in items:
+        for stored, written in items:
             if stored.path not in failed:
                 finding.add_failed_checks(planner.check(stored))
             if not step.idempotent and stored.create_time > self._began:
                 finding.add_born(stored)
-            _count(item, stored, finding)
+            if written is not None and written.own is not None:
+                _count(written.own, stored, finding)
+        self._compare((item for _, written in items if written is not None for item in written.others), finding)
 
     def _documents(
         self, step: Step, scope: Scope, keys: KeyRange, at: PointInTime, *, names_only: bool
@@ -198,53 +204,44 @@ class Look:
                 self._expiry.see(row)
                 self._writer.add(row)
 
-    def _own_rows(self, step: Step, shard: Shard) -> Iterator[Committed]:
-        """What was last written to each document of a shard that the step was called with, in the order of names.
+    def _written(self, step: Step, shard: Shard) -> Iterator[Written]:
+        """What was written for each document of a shard that the step was called with, in the order of names.
 
         The residue of a look is in the order of its turns, and so that of one shard in the order of names.
         """
         residue = [[part] for part in self._parts if part.is_residue]
         planned = [part for part in self._parts if not part.is_residue and part.shard == shard.index]
         of_shard = (
-            (item for item in self._own_rows_of(step, parts) if shard.keys.holds(item.row.path)) for parts in residue
+            (item for item in self._rows_of(step, parts) if shard.keys.holds(item.row.source)) for parts in residue
         )
-        rows = merge(
-            self._own_rows_of(step, planned),
-            *of_shard,
-            key=None if not residue else lambda item: name_key(item.row.path),
-        )
-        for _, written in groupby(rows, key=lambda item: item.row.path):
-            *_, last = written
-            yield last
+        rows = self._rows_of(step, planned)
+        if residue:
+            rows = merge(rows, *of_shard, key=lambda item: name_key(item.row.source))
+        return by_source(rows)
 
     def _rows_as_planned(self, step: Step) -> Iterator[Committed]:
-        """The same as `_own_rows` in the order of the plan, which is that of the window; memory holds the residue."""
+        """What was last written, in the order of the plan; memory holds the residue."""
         residue = {
-            item.row.path: item for item in self._own_rows_of(step, [part for part in self._parts if part.is_residue])
+            item.row.path: item for item in self._rows_of(step, [part for part in self._parts if part.is_residue])
         }
-        for item in self._own_rows_of(step, [part for part in self._parts if not part.is_residue]):
+        for item in self._rows_of(step, [part for part in self._parts if not part.is_residue]):
             if item.row.path not in residue:
                 yield item
         yield from residue.values()
 
-    def _own_rows_of(self, step: Step, parts: list[Part]) -> Iterator[Committed]:
-        for item in committed_rows(self._run.folder, self._records, parts):
-            if item.row.step == step.name and item.row.path == item.row.source:
-                yield item
-
-    def _look_at_others(self, finding: Finding) -> None:
-        """Compare what was written to documents that no step was called with."""
-        rows = committed_rows(self._run.folder, self._records)
-        others: Iterable[Committed] = (item for item in rows if item.row.path != item.row.source)
-        if any(part.is_residue for part in self._parts):
-            others = {item.row.path: item for item in others}.values()
-        self._compare(others, finding)
+    def _rows_of(self, step: Step, parts: list[Part]) -> Iterator[Committed]:
+        rows = committed_rows(self._run.folder, self._records, parts)
+        return (item for item in rows if item.row.step == step.name)
 
     def _compare(self, rows: Iterable[Committed], finding: Finding) -> None:
         for chunk in _chunks(rows):
             found = self._base.at.get(item.row.path for item in chunk)
             for item in chunk:
                 _count(item, found[item.row.path], finding)
+
+
+def _items_of(written: Iterable[Written]) -> Iterator[Committed]:
+    return (item for some in written for item in some.items)
 
 
 def _chunks(items: Iterable[_Some]) -> Iterator[list[_Some]]:

@@ -150,6 +150,7 @@ class Plan:
         pins: documents that are only read, and must be as they were when the rows made of them are written.
         digest: SHA-256 over path, operation and write of every row.
         writes_others: whether a row writes another document than the step was called with.
+        depends_on_others: whether a row may depend on a document that its call neither was made with nor writes.
         checksum: of the migration that made it.
         failures: documents that could not be planned: path, step, error.
         side_effects: what the writes would bring about besides, as `SideEffects.found` gives it.
@@ -166,6 +167,7 @@ class Plan:
     pins: int = 0
     digest: str = ""
     writes_others: bool = False
+    depends_on_others: bool = True
     checksum: str = ""
     failures: tuple[tuple[str, str, str], ...] = ()
     side_effects: dict[str, Any] = field(default_factory=dict)

@@ -47,11 +47,16 @@ class _Call(NamedTuple):
 
 @dataclass
 class Planned:
-    """What came of some documents: rows, failures, how many led to nothing, and what they are afterwards."""
+    """What came of some documents: rows, failures, how many led to nothing, and what they are afterwards.
+
+    Attributes:
+        depends_on_others: whether a row may depend on a document that its call neither was made with nor writes.
+    """
 
     rows: list[Row] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     unchanged: int = 0
+    depends_on_others: bool = False
     after: dict[str, Any] = field(default_factory=dict)
 
 
@@ -227,6 +232,8 @@ class Planner:
         kept = [row for row in rows if row is not None]
         planned.rows += kept
         planned.unchanged += not kept
+        if kept and not planned.depends_on_others:
+            planned.depends_on_others = call.drafts.depends_on_others([row.path for row in kept])
 
     def _settled(self, call: _Call, planned: Planned) -> list[tuple[str, Any, Change]] | None:
         """What a call comes to; None where one of its writes is impossible, which is noted."""

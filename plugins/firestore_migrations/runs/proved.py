@@ -2,20 +2,20 @@
 
 The dry run has run the step on what it would leave, and on what it would not change, a day later, and nothing came of
 it. A document whose update time is that of its batch's commit is what the plan left; one that has not changed since the
-snapshot is what the plan did not change. Of these the names and times tell enough.
+snapshot is what the plan did not change. Of these the names and times tell enough, where the step looks at no others.
 
 One in a hundred is read all the same: a step that keeps none of its promises is found out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from firestore_migrations.authoring.migration import Step
 from firestore_migrations.firestore.scan import can_be_scanned_by_name
 from firestore_migrations.firestore.scope import Scope
 from firestore_migrations.firestore.wire import Stored
-from firestore_migrations.runs.committed import Committed
+from firestore_migrations.runs.expected import Written, is_as_left
 from firestore_migrations.runs.failure import Failure
 from firestore_migrations.runs.plan import Plan
 from firestore_migrations.runs.planner import LATER
@@ -36,7 +36,7 @@ def can_be_told_by_name(run: Run, step: Step, scope: Scope, plans: Iterable[Plan
     """
     if step.checks or run.options.redrive or not can_be_scanned_by_name(scope):
         return False
-    return not step.idempotent or not any(plan.reads for plan in plans)
+    return not step.idempotent or not any(plan.depends_on_others for plan in plans)
 
 
 class Proved:
@@ -45,10 +45,12 @@ class Proved:
     Args:
         began: the read time of its snapshot, in microseconds since 1970.
         failures: of its documents, which were not planned, or not written.
+        has_read: whether a call has read a document that it was not made with: one that led to nothing may be why.
     """
 
-    def __init__(self, began: int, failures: Iterable[Failure]) -> None:
+    def __init__(self, began: int, failures: Iterable[Failure], *, has_read: bool) -> None:
         self._began = began
+        self._has_read = has_read
         self._failed = {failure.path for failure in failures}
 
     @classmethod
@@ -66,19 +68,27 @@ class Proved:
             now: microseconds since 1970; what `db.now` would give in another plan.
         """
         course = course_of(run)
+        plans = list(plans)
         if not can_be_told_by_name(run, step, scope, plans) or (step.idempotent and now > course.now + _LATER):
             return None
-        return cls(course.read_time, failures)
+        return cls(course.read_time, failures, has_read=step.idempotent and any(plan.reads for plan in plans))
 
-    def covers(self, stored: Stored, item: Committed | None) -> bool:
-        """Whether the step is proved to change a document no more, of which only name and times are known.
+    def covers(self, stored: Stored, written: Written | None, others: Mapping[str, Stored | None]) -> bool:
+        """Whether the step is proved to change nothing more for a document, of which only name and times are known.
 
         Args:
             stored: the document.
-            item: what the run last wrote to it; None where it wrote nothing.
+            written: what the run has written for it; None for nothing.
+            others: the names and times of the other documents that it has written for it; None for a missing one.
         """
         if stored.path in self._failed or is_spot_checked(stored.path):
             return False
-        if item is None:
-            return stored.update_time <= self._began
-        return item.is_as_reviewed and stored.update_time == item.commit_time
+        if written is None:
+            return not self._has_read and stored.update_time <= self._began
+        if written.own is None:
+            is_right = stored.update_time <= self._began
+        else:
+            is_right = written.own.is_as_reviewed and is_as_left(written.own, stored)
+        return is_right and all(
+            item.is_as_reviewed and is_as_left(item, others[item.row.path]) for item in written.others
+        )

@@ -128,18 +128,8 @@ def counts_of(plans: list[Plan]) -> dict[str, int]:
 def estimate(run: Run, plans: list[Plan], snapshots: list[Snapshot]) -> Usage:
     """What the whole run will use: counted for backup and plan, foreseen for apply and verify."""
     operations = counts_of(plans)
-    scanned = sum(snapshot.documents for snapshot in snapshots)
-    scan_reads = sum(snapshot.reads for snapshot in snapshots)
     batches = sum(plan.batches for plan in plans)
-    planning_reads = sum(plan.reads for plan in plans)
-    remaining = max(0, scanned - operations["deleted"])  # verify scans these, and calls the steps with them once more
-    again = planning_reads * remaining // scanned if scanned else planning_reads
-    rescan = max(0, scan_reads - operations["deleted"])
-    verify_reads = operations["scanned"] if run.is_down else rescan + again
-    asked_by_name = plans if run.window is not None else [plan for plan in plans if plan.writes_others]
-    verify_reads += _read_whole_anyway(run, plans, snapshots)
-    if not run.is_down:  # what the scan does not show again: it is no document of the scope, or left the window
-        verify_reads += sum(plan.rows for plan in asked_by_name)
+    verify_reads = operations["scanned"] if run.is_down else _reads_of_verify(run, plans, snapshots)
     return Usage(
         reads=_reads_so_far(run, plans, snapshots) + verify_reads,
         writes=operations["created"] + operations["updated"] + batches + sum(plan.pins for plan in plans),
@@ -147,16 +137,21 @@ def estimate(run: Run, plans: list[Plan], snapshots: list[Snapshot]) -> Usage:
     )
 
 
-def _read_whole_anyway(run: Run, plans: list[Plan], snapshots: list[Snapshot]) -> int:
-    """What verify reads a second time, besides what moves: spot checks, and what could not be planned."""
-    if run.is_down:
-        return 0
+def _reads_of_verify(run: Run, plans: list[Plan], snapshots: list[Snapshot]) -> int:
+    """What verify reads if nobody writes: every scope again, what no scan shows, and what it must see whole."""
     reads = 0
-    for shard, plan, snapshot in zip(course_of(run).shards, plans, snapshots, strict=False):
+    for shard, plan, snapshot in zip(course_of(run).shards, plans, snapshots, strict=True):
         step = run.step(shard.step)
         scope = run.scope_of(step)
+        deleted = plan.operations.get("deleted", 0)
+        called = max(0, snapshot.documents - deleted)
+        reads += max(0, snapshot.reads - deleted)
+        if run.window is not None or plan.writes_others:
+            reads += plan.rows
         if scope is not None and can_be_told_by_name(run, step, scope, plans):
-            reads += snapshot.spots + len(plan.failures)
+            called = snapshot.spots + len(plan.failures) + (plan.unchanged if plan.reads else 0)
+            reads += called
+        reads += plan.reads * called // snapshot.documents if snapshot.documents else plan.reads
     return reads
 
 
