@@ -46,7 +46,9 @@ def main() -> None:
 def _race(options: argparse.Namespace) -> dict[str, Any]:
     wanted = options.contenders or [""]
     entered = [
-        one for one in race.CONTENDERS if one.name in ("floor", "ours") or any(part in one.name for part in wanted)
+        one
+        for one in race.CONTENDERS
+        if one.name.startswith(("floor", "ours")) or any(part in one.name for part in wanted)
     ]
     packages = node_peers.install() if any(one.needs_node for one in entered) else None
     entered = [one for one in entered if packages or not one.needs_node]

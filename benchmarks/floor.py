@@ -2,6 +2,7 @@
 
 `read` is one raw stream that parses every document; `write` sends atomic commits with a precondition for each write,
 one after the other. Together they are a migration without a backup, a plan, an audit, a resumption or a verification.
+The way `pins` also refuses what was made of a document that has changed since it was read.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ _Commit = firestore.CommitRequest.pb()
 _Committed = firestore.CommitResponse.pb()
 
 
-def run(contender: Contender, workload: Workload, address: Address) -> None:
-    """Read everything, then write everything."""
+def run(contender: Contender, workload: Workload, address: Address, way: str = "") -> None:
+    """Read everything, then write everything; `pins` with a precondition on each document that was read as well."""
     with grpc.insecure_channel(str(address.emulator_host), options=_OPTIONS) as channel:
         documents = contender.timed("read", lambda: _read(channel, address.name))
-        contender.timed("write", lambda: _write(channel, address.name, workload, documents))
+        contender.timed("write", lambda: _write(channel, address.name, workload, documents, pins=way == "pins"))
 
 
 def _read(channel: grpc.Channel, database: str) -> list[Any]:
@@ -47,13 +48,23 @@ def _read(channel: grpc.Channel, database: str) -> list[Any]:
     return found
 
 
-def _write(channel: grpc.Channel, database: str, workload: Workload, documents: list[Any]) -> None:
+def _write(channel: grpc.Channel, database: str, workload: Workload, documents: list[Any], *, pins: bool) -> None:
     call = channel.unary_unary(
         f"{_SERVICE}Commit", request_serializer=_Commit.SerializeToString, response_deserializer=_Committed.FromString
     )
     root = f"{database}/documents/"
-    for first in range(0, len(documents), MOST_WRITES):
+    at_once = MOST_WRITES // 2 if pins else MOST_WRITES
+    for first in range(0, len(documents), at_once):
         request = _Commit(database=database)
-        for document in documents[first : first + MOST_WRITES]:
+        for document in documents[first : first + at_once]:
             workload.change(request.writes.add(), document, root)
+            if pins:
+                _pin(request.writes.add(), document)
         call(request, metadata=_OWNER)
+
+
+def _pin(write: Any, document: Any) -> None:
+    """Change nothing, and fail if the document is not as it was read."""
+    write.update.name = document.name
+    write.update_mask.SetInParent()
+    write.current_document.update_time.CopyFrom(document.update_time)

@@ -49,12 +49,14 @@ class Contender:
         command: of a host, a project and a workload, what runs it.
         most: documents that it is measured over.
         needs_node: whether it runs in Node.
+        only_creates: whether it has a part only where documents are created beside others.
     """
 
     name: str
     command: Callable[[str, str, Workload], list[str]]
     most: int = sys.maxsize
     needs_node: bool = False
+    only_creates: bool = False
 
 
 @dataclass
@@ -80,12 +82,14 @@ CONTENDERS = (
     Contender("pages + batch, Node", _node("pages"), needs_node=True),
     Contender("stream + BulkWriter, Node", _node("bulk"), needs_node=True),
     Contender("floor", command_of("floor")),
+    Contender("floor, sources pinned", command_of("floor:pins"), only_creates=True),
     Contender("ours", command_of("ours")),
 )
 
 
 def race(workload: Workload, entered: Sequence[Contender], rounds: int, packages: Path | None) -> dict[str, Result]:
     """Run all contenders so many times, each on fresh documents, on an emulator that is warm and else empty."""
+    entered = [one for one in entered if workload.creates or not one.only_creates]
     results = {one.name: Result(min(one.most, workload.documents)) for one in entered}
     with emulator.start(heap="4g") as server:
         _warm(server.host, workload)

@@ -26,7 +26,7 @@ def test_the_floor_and_ours_race(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     rows = json.loads(figures.read_text())["race"]["creates"]["rows"]
     assert {(row["contender"], row["phase"]) for row in rows} == {
-        *(("floor", phase) for phase in ("read", "write", "whole")),
+        *((one, phase) for one in ("floor", "floor, sources pinned") for phase in ("read", "write", "whole")),
         *(("ours", phase) for phase in ("backup", "dry_run", "apply", "verify", "whole")),
     }
     assert all(row["documents_per_second"] > 0 for row in rows)
