@@ -9,6 +9,7 @@ import pytest
 
 from firestore_migrations import Database, Document, each_document
 from firestore_migrations.authoring.migration import Step
+from firestore_migrations.runs.run import is_spot_checked
 from tests.runs.world import World
 
 USED = ("reads", "writes", "deletes", "price")
@@ -41,15 +42,32 @@ def has_a_twin(document: Document, db: Database) -> None:
 
 
 @each_document("c")
+def mark_and_twin(document: Document, db: Database) -> None:
+    document["m"] = 1
+    db.create(f"twins/{document.id}", {"n": 0})
+
+
+@each_document("c")
+def clear(document: Document, db: Database) -> None:
+    db.delete(f"twins/{document.id}")
+
+
+@each_document("c")
 def move(document: Document, db: Database) -> None:
     db.set(f"moved/{document.id}", {"n": 0})
     db.delete(document.path)
 
 
-@pytest.mark.parametrize("step", [mark, twin, looked_up_twin, checked_twin, move], ids=lambda step: step.name)
+@pytest.mark.parametrize(
+    "step", [mark, twin, looked_up_twin, checked_twin, mark_and_twin, clear, move], ids=lambda step: step.name
+)
 @pytest.mark.parametrize("shards", [1, 3])
 def test_a_run_costs_what_its_plan_says(world: World, step: Step, shards: int) -> None:
-    world.write({f"c/{i}": {} for i in range(20)})
+    seen_whole = [path for path in map("c/{}".format, range(20, 2000)) if is_spot_checked(path)]
+    paths = [*map("c/{}".format, range(20)), *seen_whole[:2]]
+    world.write({path: {} for path in paths})
+    if step is clear:
+        world.write({path.replace("c/", "twins/"): {} for path in paths})
     world.run(step, run_id="it", shards=shards, batch_size=7)
     run = world.audit.runs("v001")["it"]
     assert (run["state"], {name: run[name] for name in USED}) == (

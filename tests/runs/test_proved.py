@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from firestore_migrations import Database, Document, each_document
+from firestore_migrations.errors import DocumentError
 from firestore_migrations.runs.planner import LATER
 from firestore_migrations.runs.preflight import course_of
 from firestore_migrations.runs.run import instant
@@ -95,19 +96,41 @@ def test_what_was_written_beside_a_document_is_told_by_its_times_as_well(world: 
     called = Called()
     life = world.begin(called.step(beside), shards=3)
     life.perform("preflight", "apply")
-    world.write({"c/007": {"n": "new"}, "c/new": {"n": 0}, "beside/011": {"n": "changed"}})
-    world.delete("beside/008", "c/009")
+    world.write({"c/007": {"n": "new"}, "beside/011": {"n": "changed"}})
+    world.delete("c/009")
     called.paths.clear()
-    life.perform("verify", "finish")
+    life.perform("verify")
 
-    assert {"c/007", "c/008", "c/010", "c/011", "c/new"} <= set(called.paths)
+    assert {"c/007", "c/010", "c/011"} <= set(called.paths)
     assert len(called.paths) < COUNT / 10
     verified = life.results["verify"]
-    assert (verified["residue_applied"], verified["changed_since"]) == (2, 1)  # 008 and the new one; 011
-    assert verified["held"] == COUNT - 1  # of the 399 created, not 011, and the new one; 008 was created again
+    assert (verified["residue_applied"], verified["held"], verified["changed_since"]) == (0, COUNT - 2, 1)
+
+    world.write({"c/new": {"n": 0}})
+    world.delete("beside/008")
+    life.perform("verify", "finish")
+    verified = life.results["verify"]
+    assert (verified["residue_applied"], verified["held"], verified["changed_since"]) == (2, COUNT - 1, 1)
     data = world.data()
-    assert {path for path in data if path.startswith("beside/")} >= {f"beside/{n:03d}" for n in range(COUNT)}
+    assert {path for path in data if path.startswith("beside/")} == {
+        *(f"beside/{n:03d}" for n in range(COUNT)),
+        "beside/new",
+    }
     assert (data["beside/010"], data["beside/011"]) == ({"n": "of old"}, {"n": "changed"})
+
+
+def test_what_residue_has_written_again_for_another_document_counts_once(world: World) -> None:
+    def shared(document: Document, db: Database) -> None:
+        db.create(f"orgs/{document['org']}", {"of": document["org"]})
+
+    world.write({"c/b": {"org": "x"}, "c/d": {"org": "y"}})
+    life = world.begin(Called().step(shared))
+    life.perform("preflight", "apply")
+    world.delete("orgs/x")
+    world.write({"c/a": {"org": "x"}})
+    life.perform("verify", "finish")
+    verified = life.results["verify"]
+    assert (verified["residue_applied"], verified["held"], verified["changed_since"]) == (1, 2, 0)
 
 
 def look(document: Document, db: Database) -> None:
@@ -119,16 +142,54 @@ def ask(document: Document, db: Database) -> None:
     document["m"] = len(list(db.collection("nothing").list_documents())) or 1
 
 
+def follow(document: Document, db: Database) -> None:
+    document["m"] = 1 + document["of"].get().to_dict()["n"]
+
+
+def look_late(document: Document, db: Database) -> None:
+    """Looks only once it is in the new shape."""
+    if "m" not in document:
+        document["m"] = 1
+    elif db.get("switch/it") is not None:
+        document["m"] = 2
+
+
+def skip_late(document: Document, db: Database) -> None:
+    if "m" in document and db.get("switch/it") is None:
+        db.skip()
+    document["m"] = 1
+
+
+def claim(document: Document, db: Database) -> None:
+    """Looks by being refused."""
+    try:
+        db.bulk_writer().create("of/it", {})
+    except DocumentError:
+        document["m"] = 1
+
+
+def count(document: Document, db: Database) -> None:
+    """Looks, finds nothing, and leaves everything as it is."""
+    if list(db.collection(document.path, "orders").limit(1).stream()):
+        document["m"] = 1
+
+
 def share(document: Document, db: Database) -> None:
     db.create("beside/all", {"n": 0})
     document["m"] = 1
 
 
-@pytest.mark.parametrize("change", [look, ask, share], ids=["a document", "a collection", "what another call creates"])
+@pytest.mark.parametrize(
+    "change",
+    [look, ask, follow, look_late, skip_late, claim, count, share],
+    ids=lambda change: change.__name__,
+)
 def test_names_and_times_do_not_tell_enough_of_a_step_that_looks_at_others(
     world: World, change: Callable[[Document, Database], None]
 ) -> None:
-    old(world)
+    world.write({"of/it": {"n": 0}})
+    reference = world.codec.reference(world.writer.full_name("of/it"))
+    world.write({f"c/{n:03d}": {"n": n, "of": reference} for n in range(COUNT)})
     called = Called()
     life = world.begin(called.step(change))
     life.perform("preflight", "apply")

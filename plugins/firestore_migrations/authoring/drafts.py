@@ -133,7 +133,6 @@ class Drafts:
 
     def read(self, path: str) -> Document | None:
         """A frozen view of a document as it is after what was recorded; None where it is missing."""
-        self._looked_at.add(path)
         after = self.current(path)
         if after is None:
             return None
@@ -143,6 +142,7 @@ class Drafts:
 
     def current(self, path: str) -> Any:
         """The protobuf document at a path after what was recorded; None where it is missing."""
+        self._looked_at.add(path)
         return self.after(path) if path in self._waiting or path in self._documents else self._base[path]
 
     def fetch(self, paths: Iterable[str]) -> None:
@@ -178,10 +178,16 @@ class Drafts:
         """The call may ask for any documents from now on."""
         self._looks_around = True
 
+    @property
+    def knows_others(self) -> bool:
+        """Whether the call has looked at, or written, any document but the step's own."""
+        return bool(self._waiting or self._looked_at or self._looks_around or len(self._documents) > len(self._own))
+
     def depends_on_others(self, written: Collection[str]) -> bool:
-        """Whether what was recorded may depend on a document that is neither the step's own nor one of these."""
+        """Whether what the call came to may depend on a document that is neither the step's own nor one of these."""
         known = {*self._own, *written}
-        return self._looks_around or not (self._looked_at <= known and self._documents.keys() <= known)
+        others = (self._waiting.keys(), self._documents.keys(), self._looked_at)
+        return self._looks_around or not all(paths <= known for paths in others)
 
     @property
     def waiting(self) -> Iterable[str]:

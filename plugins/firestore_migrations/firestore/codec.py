@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import grpc
 from google.api_core.datetime_helpers import DatetimeWithNanoseconds
 from google.auth.credentials import AnonymousCredentials
 from google.cloud.firestore import Client, DocumentReference
@@ -18,15 +20,33 @@ from firestore_migrations.firestore.connection import Reader
 from firestore_migrations.firestore.sentinels import DELETE_FIELD
 
 
+class _Noticed(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+    """Tells of every RPC before it is sent."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self._tell = tell
+
+    def _pass(self, proceed: Any, details: Any, request: Any) -> Any:
+        self._tell()
+        return proceed(details, request)
+
+    intercept_unary_unary = _pass
+    intercept_unary_stream = _pass
+
+
 class Codec:
     """Decodes and encodes the values of documents of one database.
 
     Args:
         reader: references that are decoded can read through it, and cannot write.
+
+    Attributes:
+        has_read: whether somebody has read through a reference: what it pointed to then is in no plan.
     """
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
+        self.has_read = False
         self._clients: dict[str, Client] = {}
 
     def decode(self, value: Any) -> Any:
@@ -54,12 +74,16 @@ class Codec:
         _, project, _, database, _, *segments = full_name.split("/")
         return DocumentReference(*segments, client=self.client(project, database))
 
+    def _notice(self) -> None:
+        self.has_read = True
+
     def client(self, project: str, database: str) -> Client:
         """An official client that can only read: its channel refuses everything else."""
         name = f"projects/{project}/databases/{database}"
         if name not in self._clients:
             client = Client(project=project, database=database, credentials=AnonymousCredentials())
-            transport = FirestoreGrpcTransport(channel=self._reader.channel)
+            channel = grpc.intercept_channel(self._reader.channel, _Noticed(self._notice))
+            transport = FirestoreGrpcTransport(channel=channel)
             client._firestore_api_internal = FirestoreClient(transport=transport)  # noqa: SLF001 -- there is no public way
             client._emulator_host = self._reader.address.emulator_host  # noqa: SLF001
             self._clients[name] = client

@@ -58,7 +58,7 @@ def dry_run(run: Run, shard: int) -> dict[str, Any]:
 def _plan(run: Run, chunks: Iterator[tuple[Planned, int]], base: Base, writer: PlanWriter) -> Plan:
     """Write what is planned as it comes, and what it adds up to."""
     scanned = unchanged = 0
-    depends_on_others = False
+    knows_others = depends_on_others = False
     failures: list[Failure] = []
     course = course_of(run)
     effects = SideEffects(Expiry(run.version, course.ttl.known, course.now), course.now)
@@ -75,6 +75,7 @@ def _plan(run: Run, chunks: Iterator[tuple[Planned, int]], base: Base, writer: P
             writer.add(row)
         failures += chunk.failures
         unchanged += chunk.unchanged
+        knows_others = knows_others or chunk.knows_others
         depends_on_others = depends_on_others or chunk.depends_on_others
         scanned += documents
         run.pulse.add(documents)
@@ -84,7 +85,8 @@ def _plan(run: Run, chunks: Iterator[tuple[Planned, int]], base: Base, writer: P
         scanned=scanned,
         unchanged=unchanged,
         reads=base.at.reads,
-        depends_on_others=depends_on_others,
+        knows_others=knows_others or base.codec.has_read,
+        depends_on_others=depends_on_others or base.codec.has_read,
         checksum=run.migration.checksum,
         side_effects=effects.found(),
         failures=tuple((failure.path, failure.step, failure.error) for failure in failures),

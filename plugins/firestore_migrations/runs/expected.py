@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import chain, groupby
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from typing import NamedTuple
 
 from firestore_migrations.firestore import wire
@@ -13,14 +13,16 @@ from firestore_migrations.firestore.ordering import name_key
 from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs.committed import Committed
 
+_AT_ONCE = 500
+
 
 class Written(NamedTuple):
     """What the calls of a step with one document have written.
 
     Attributes:
         source: the path of that document.
-        own: what was written to it last; None where nothing was.
-        others: what was written last to each of the others.
+        own: what was written to it; None where nothing was.
+        others: what was written to each of the others.
     """
 
     source: str
@@ -36,41 +38,55 @@ class Written(NamedTuple):
 def by_source(rows: Iterable[Committed]) -> Iterator[Written]:
     """What was written, by the document that the step was called with; the rows of each follow each other."""
     for source, items in groupby(rows, key=lambda item: item.row.source):
-        last = {item.row.path: item for item in items}
-        own = last.pop(source, None)
-        yield Written(source, own, tuple(last.values()))
+        own, others = None, []
+        for item in items:
+            if item.row.path == source:
+                own = item
+            else:
+                others.append(item)
+        yield Written(source, own, tuple(others))
 
 
 class Expected:
-    """What was written, in the order of the documents that the step was called with, asked for in that order."""
+    """What was written, in the order of the documents that the step was called with, asked for in that order.
 
-    def __init__(self, written: Iterable[Written]) -> None:
+    Args:
+        written: all of it.
+        missed: is given, some at once, what was written for documents that nobody asked for: they left the scope.
+    """
+
+    def __init__(self, written: Iterable[Written], missed: Callable[[list[Written]], None]) -> None:
         self._remaining = iter(written)
         self._next = next(self._remaining, None)
+        self._give = missed
         self._missed: list[Written] = []
 
     def of(self, path: str) -> Written | None:
-        """What was written for a document, or None; what was for documents before it is kept as missed."""
+        """What was written for a document, or None."""
         while self._next is not None and self._next.source != path:
             if name_key(self._next.source) > name_key(path):
                 return None
-            self._missed.append(self._next)
-            self._next = next(self._remaining, None)
+            self._miss()
         found, self._next = self._next, next(self._remaining, None)
         return found
 
-    def take_missed(self) -> list[Written]:
-        """What was written for documents that were passed over since this was asked before: they left the scope."""
-        missed, self._missed = self._missed, []
-        return missed
+    def finish(self) -> None:
+        """Nobody asks any more."""
+        while self._next is not None:
+            self._miss()
+        self._give(self._missed)
 
-    def rest(self) -> Iterator[Written]:
-        """What was written for documents behind the last one that was asked for."""
-        return chain(() if self._next is None else (self._next,), self._remaining)
+    def _miss(self) -> None:
+        if self._next is not None:
+            self._missed.append(self._next)
+        self._next = next(self._remaining, None)
+        if len(self._missed) == _AT_ONCE:
+            self._give(self._missed)
+            self._missed = []
 
 
 def is_as_left(item: Committed, stored: Stored | None) -> bool:
-    """Whether nobody has written a document since, by its update time alone."""
+    """Whether nobody has written a document since: by its update time, or because it is still gone."""
     if stored is None or item.row.operation == "deleted":
         return stored is None and item.row.operation == "deleted"
     return stored.update_time == item.commit_time

@@ -63,7 +63,12 @@ class Look:
         self._began = course_of(run).read_time
         self._redriven = redrive.failed_before(run, audit) if run.options.redrive else {}
         self._parts = parts_of(run.folder, self._records)
-        self._plans = [plan_of(run.folder, part) for part in self._parts if not part.is_residue]
+        self._planned = [part for part in self._parts if not part.is_residue]
+        self._residue = [part for part in self._parts if part.is_residue]
+        self._plans = [plan_of(run.folder, part) for part in self._planned]
+        self._rewritten = {
+            item.row.path: part for part in self._residue for item in committed_rows(run.folder, self._records, [part])
+        }
         _refuse_unsent_batches(run, self._plans, self._records)
         self._expiry = Expiry(run.version, course_of(run).ttl.known if keeps else (), self._read_time)
         self._folder = f"{RESIDUE}{self._read_time}-{uuid.uuid4().hex[:8]}"
@@ -103,16 +108,15 @@ class Look:
 
     def residue_part(self) -> Part:
         """Make the residue a part of the run's plan, so that it is applied and taken back like the rest."""
-        planned = [part for part in self._parts if not part.is_residue]
-        behind = planned[-1].first_row + plan_of(self._run.folder, planned[-1]).rows
+        behind = self._planned[-1].first_row + self._plans[-1].rows
         rows = plan_of(self._run.folder, Part(self._folder, 0, 0)).rows
-        return Part(self._folder, len(planned), self._audit.add_residue(self._run, self._folder, behind, rows))
+        return Part(self._folder, len(self._planned), self._audit.add_residue(self._run, self._folder, behind, rows))
 
     def _look_at_script(self, planner: Planner, step: Step, finding: Finding) -> None:
         if step.idempotent:
             self._keep(planner.plan_script(), finding)
         finding.add_failed_checks(planner.check_script())
-        self._compare(self._rows_as_planned(step), finding)
+        self._compare(self._rows_of(step, self._parts), finding)
 
     def _look_at_documents(self, planner: Planner, step: Step, finding: Finding) -> None:
         run = self._run
@@ -121,7 +125,7 @@ class Look:
             return
         proved = self._proved(step, scope)
         shards = [shard for shard in course_of(run).shards if shard.step == step.name]
-        facts = {"names_only": proved is not None, "has_others": len(shards) > 1}
+        facts = {"names_only": proved is not None, "reads_ahead": len(shards) > 1}
         lanes = (self._lane(step, scope, shard, finding, **facts) for shard in shards)
         items: Iterator[_Item] = chain.from_iterable(by_turns(lanes))
         if proved is not None:
@@ -129,23 +133,26 @@ class Look:
         for chunk in _chunks(items):
             self._look_at_whole(planner, step, chunk, finding)
         if scope.interval is not None:
-            self._compare(self._rows_as_planned(step), finding)
+            self._compare(self._rows_of(step, self._parts), finding)
 
     def _lane(  # noqa: PLR0913 -- what a shard is looked at with
-        self, step: Step, scope: Scope, shard: Shard, finding: Finding, *, names_only: bool, has_others: bool
+        self, step: Step, scope: Scope, shard: Shard, finding: Finding, *, names_only: bool, reads_ahead: bool
     ) -> Iterator[list[_Item]]:
         """The documents of a shard, each with what was written for it; what left the scope is compared here.
 
         Where there are other shards, it is read ahead while they have their turn; one stream alone would cost more.
         """
+
+        def compare(missed: list[Written]) -> None:
+            self._compare((item for some in missed for item in some.items), finding)
+
         at = PointInTime(self._base.at.reader, self._read_time)
-        expected = Expected(self._written(step, shard) if scope.interval is None else ())
+        expected = Expected(self._written(step, shard) if scope.interval is None else (), compare)
         chunks = _chunks(self._documents(step, scope, shard.keys, at, names_only=names_only))
-        for chunk in ahead(chunks) if has_others else chunks:
+        for chunk in ahead(chunks) if reads_ahead else chunks:
             self._run.pulse.add(len(chunk))
             yield [(stored, expected.of(stored.path)) for stored in chunk]
-            self._compare(_items_of(expected.take_missed()), finding)
-        self._compare(_items_of(expected.rest()), finding)
+        expected.finish()
         finding.reads += at.reads
 
     def _unproved(self, proved: Proved, items: Iterator[_Item], finding: Finding) -> Iterator[_Item]:
@@ -159,18 +166,25 @@ class Look:
 
     def _untold(self, proved: Proved, items: Iterator[_Item], finding: Finding) -> Iterator[_Item]:
         for chunk in _chunks(items):
-            written = [some for _, some in chunk if some is not None]
-            others = self._base.at.get((item.row.path for some in written for item in some.others), names_only=True)
-            for stored, some in chunk:
-                if not proved.covers(stored, some, others):
-                    yield stored, some
-                elif some is not None:
-                    finding.held += len(some.items)
+            covered = [proved.covers(*item) for item in chunk]
+            asked = [written for (_, written), is_covered in zip(chunk, covered, strict=True) if is_covered and written]
+            others = self._base.at.get((item.row.path for some in asked for item in some.others), names_only=True)
+            for (stored, written), is_covered in zip(chunk, covered, strict=True):
+                if not is_covered or not proved.covers_others(written, others):
+                    yield stored, written
+                elif written is not None:
+                    finding.held += len(written.items)
 
     def _proved(self, step: Step, scope: Scope) -> Proved | None:
         if not self._keeps:
             return None  # of a version that several runs may have applied
-        return Proved.of(self._run, step, scope, self._plans, self._failures, microseconds(self._now))
+        shards = course_of(self._run).shards
+        plans = [
+            plan for part, plan in zip(self._planned, self._plans, strict=True) if shards[part.shard].step == step.name
+        ]
+        if self._residue and any(plan.others for plan in plans):
+            return None  # what was written for one document may have been written again for another
+        return Proved.of(self._run, step, scope, plans, self._failures, microseconds(self._now))
 
     def _look_at_whole(self, planner: Planner, step: Step, items: list[_Item], finding: Finding) -> None:
         """Plan documents again, run the checks on them, and compare them with what was written to them."""
@@ -209,39 +223,27 @@ class Look:
 
         The residue of a look is in the order of its turns, and so that of one shard in the order of names.
         """
-        residue = [[part] for part in self._parts if part.is_residue]
-        planned = [part for part in self._parts if not part.is_residue and part.shard == shard.index]
-        of_shard = (
-            (item for item in self._rows_of(step, parts) if shard.keys.holds(item.row.source)) for parts in residue
-        )
-        rows = self._rows_of(step, planned)
-        if residue:
-            rows = merge(rows, *of_shard, key=lambda item: name_key(item.row.source))
+        rows = self._rows_of(step, [part for part in self._planned if part.shard == shard.index])
+        if self._residue:
+            residue = (
+                (item for item in self._rows_of(step, [part]) if shard.keys.holds(item.row.source))
+                for part in self._residue
+            )
+            rows = merge(rows, *residue, key=lambda item: name_key(item.row.source))
         return by_source(rows)
 
-    def _rows_as_planned(self, step: Step) -> Iterator[Committed]:
-        """What was last written, in the order of the plan; memory holds the residue."""
-        residue = {
-            item.row.path: item for item in self._rows_of(step, [part for part in self._parts if part.is_residue])
-        }
-        for item in self._rows_of(step, [part for part in self._parts if not part.is_residue]):
-            if item.row.path not in residue:
-                yield item
-        yield from residue.values()
-
     def _rows_of(self, step: Step, parts: list[Part]) -> Iterator[Committed]:
-        rows = committed_rows(self._run.folder, self._records, parts)
-        return (item for item in rows if item.row.step == step.name)
+        """What was written of some parts, but for what residue has written once more since."""
+        for part in parts:
+            for item in committed_rows(self._run.folder, self._records, [part]):
+                if item.row.step == step.name and self._rewritten.get(item.row.path, part) == part:
+                    yield item
 
     def _compare(self, rows: Iterable[Committed], finding: Finding) -> None:
         for chunk in _chunks(rows):
             found = self._base.at.get(item.row.path for item in chunk)
             for item in chunk:
                 _count(item, found[item.row.path], finding)
-
-
-def _items_of(written: Iterable[Written]) -> Iterator[Committed]:
-    return (item for some in written for item in some.items)
 
 
 def _chunks(items: Iterable[_Some]) -> Iterator[list[_Some]]:
@@ -267,9 +269,7 @@ class _RowCounter:
         return Plan(rows=self._rows, **facts)
 
 
-def _count(item: Committed | None, stored: Stored | None, finding: Finding) -> None:
-    if item is None:
-        return
+def _count(item: Committed, stored: Stored | None, finding: Finding) -> None:
     if holds(item, stored):
         finding.held += 1
     else:

@@ -149,8 +149,11 @@ class Plan:
         reads: documents read while planning, besides the snapshot.
         pins: documents that are only read, and must be as they were when the rows made of them are written.
         digest: SHA-256 over path, operation and write of every row.
-        writes_others: whether a row writes another document than the step was called with.
-        depends_on_others: whether a row may depend on a document that its call neither was made with nor writes.
+        others: rows that write another document than the step was called with.
+        gone: rows that delete the document that the step was called with.
+        knows_others: whether a call of a step has looked at, or written, another document than its own.
+        depends_on_others: whether a call of a step that has rows may depend on a document that it neither was made with
+            nor writes.
         checksum: of the migration that made it.
         failures: documents that could not be planned: path, step, error.
         side_effects: what the writes would bring about besides, as `SideEffects.found` gives it.
@@ -166,7 +169,9 @@ class Plan:
     reads: int = 0
     pins: int = 0
     digest: str = ""
-    writes_others: bool = False
+    others: int = 0
+    gone: int = 0
+    knows_others: bool = True
     depends_on_others: bool = True
     checksum: str = ""
     failures: tuple[tuple[str, str, str], ...] = ()

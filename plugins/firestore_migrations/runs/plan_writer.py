@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
+from firestore_migrations.firestore.change import DELETED
 from firestore_migrations.runs.failure import TOO_LARGE, Failure
 from firestore_migrations.runs.plan import MOST_WRITES, SCHEMA, Plan, Row, collection_of, pins
 from firestore_migrations.runs.segments import SegmentWriter
@@ -36,7 +37,7 @@ class PlanWriter:
         self._batch_pins = self._batch_bytes = self._pins = 0
         self._digest = hashlib.sha256()
         self._counts: Counter[tuple[str, str]] = Counter()  # by collection and operation
-        self._writes_others = False
+        self._others = self._gone = 0
         self._next = self._batches = 0
 
     def add(self, row: Row) -> None:
@@ -86,7 +87,8 @@ class PlanWriter:
             batches=self._batches,
             pins=self._pins,
             digest=self._digest.hexdigest(),
-            writes_others=self._writes_others,
+            others=self._others,
+            gone=self._gone,
             segments=tuple(self._segments.close()),
             **facts,
         )
@@ -104,7 +106,8 @@ class PlanWriter:
                 b"%s\0%s\0%d\0%s" % (row.path.encode(), row.operation.encode(), len(row.write), row.write)
             )
         self._counts.update([(collection_of(row.path), row.operation) for row in rows])
-        self._writes_others = self._writes_others or any(row.path != row.source for row in rows)
+        self._others += sum([row.path != row.source for row in rows])
+        self._gone += sum([row.path == row.source and row.operation == DELETED for row in rows])
         self._batch = []
         self._batch_pins = self._batch_bytes = 0
 

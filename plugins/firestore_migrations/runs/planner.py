@@ -9,7 +9,7 @@ plan does not depend on how the scope was cut into shards.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -50,14 +50,32 @@ class Planned:
     """What came of some documents: rows, failures, how many led to nothing, and what they are afterwards.
 
     Attributes:
-        depends_on_others: whether a row may depend on a document that its call neither was made with nor writes.
+        knows_others: whether a call has looked at, or written, another document than the one it was made with.
+        depends_on_others: whether a call that has rows may depend on a document that it neither was made with nor
+            writes.
     """
 
     rows: list[Row] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     unchanged: int = 0
-    depends_on_others: bool = False
     after: dict[str, Any] = field(default_factory=dict)
+    knows_others: bool = False
+    depends_on_others: bool = False
+
+    def note(self, knowing: Mapping[str, Drafts]) -> None:
+        """Note what calls of a chunk know of other documents, by the documents they were made with.
+
+        The rows are of the first calls with these documents, whichever calls these are.
+        """
+        if not knowing:
+            return
+        self.knows_others = True
+        written: dict[str, list[str]] = {}
+        for row in self.rows:
+            written.setdefault(row.source, []).append(row.path)
+        self.depends_on_others = self.depends_on_others or any(
+            path in written and drafts.depends_on_others(written[path]) for path, drafts in knowing.items()
+        )
 
 
 class Planner:
@@ -79,6 +97,7 @@ class Planner:
         self._stamp = wire.Value(timestamp_value=now).timestamp_value
         self._conditions = filters.conditions(step.scope.where) if step.scope else ()
         self._planned_elsewhere: dict[int, int] = {}  # hashes: of the path, of what is left there
+        self._knowing: dict[str, Drafts] = {}  # what calls know of other documents, until it is noted
 
     def plan(self, documents: Sequence[Stored]) -> Planned:
         """Run the step on each document and collect what it would write.
@@ -102,6 +121,7 @@ class Planner:
             self._add_rows(call, planned)
         others = [row.path for row in planned.rows if row.path != row.source]
         self._planned_elsewhere.update({hash(path): _hash_of(planned.after[path]) for path in others})
+        planned.note(self._taken())
         return planned
 
     def matches(self, stored: Stored) -> bool:
@@ -140,6 +160,7 @@ class Planner:
                     step=self._step.name,
                     path=stored.path,
                 )
+        planned.note(second._taken())
 
     def plan_script(self) -> Planned:
         """Run a script once, and once more on what it would leave.
@@ -221,7 +242,14 @@ class Planner:
             planned.failures.append(self._failure(stored.path, error))
         else:
             return _Call(stored, proto, drafts)
+        finally:
+            if drafts.knows_others:
+                self._knowing[stored.path] = drafts
         return None
+
+    def _taken(self) -> dict[str, Drafts]:
+        knowing, self._knowing = self._knowing, {}
+        return knowing
 
     def _add_rows(self, call: _Call, planned: Planned) -> None:
         """Add the rows of a call, or that it led to nothing."""
@@ -232,8 +260,6 @@ class Planner:
         kept = [row for row in rows if row is not None]
         planned.rows += kept
         planned.unchanged += not kept
-        if kept and not planned.depends_on_others:
-            planned.depends_on_others = call.drafts.depends_on_others([row.path for row in kept])
 
     def _settled(self, call: _Call, planned: Planned) -> list[tuple[str, Any, Change]] | None:
         """What a call comes to; None where one of its writes is impossible, which is noted."""

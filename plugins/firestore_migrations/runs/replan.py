@@ -130,6 +130,7 @@ class Replanner:
                 written = {row.path for row in rows}
                 rows += [row._replace(row=number) for row in planned.rows if not _is_there_already(row, written)]
                 failures += [failure._replace(row=number, task="apply") for failure in planned.failures]
+        rows.sort(key=lambda row: row.row)  # in the order of the plan, as everything that reads them expects
         return replace(
             content,
             rows=rows,

@@ -20,7 +20,7 @@ from firestore_migrations.runs.overlap import refuse_overlap
 from firestore_migrations.runs.plan import Plan, collections_of, find_plan
 from firestore_migrations.runs.preflight import course_of
 from firestore_migrations.runs.price import Usage, in_dollars
-from firestore_migrations.runs.proved import can_be_told_by_name
+from firestore_migrations.runs.proved import can_be_told_by_name, knows_others
 from firestore_migrations.runs.report import report
 from firestore_migrations.runs.run import Run
 from firestore_migrations.runs.side_effects import warnings_of
@@ -53,7 +53,7 @@ def review(run: Run) -> dict[str, Any]:
     counts = counts_of(plans)
     failures = [Failure(*failure) for plan in plans for failure in plan.failures]
     outside = count_outside(run)
-    snapshots = [found for shard in shards if (found := find_snapshot(_snapshot(run, shard.index)))]
+    snapshots = [_snapshot(run, shard.index) for shard in shards]
     usage = estimate(run, plans, snapshots)
     price = run.prices.of(usage)
     result = {
@@ -140,16 +140,17 @@ def estimate(run: Run, plans: list[Plan], snapshots: list[Snapshot]) -> Usage:
 def _reads_of_verify(run: Run, plans: list[Plan], snapshots: list[Snapshot]) -> int:
     """What verify reads if nobody writes: every scope again, what no scan shows, and what it must see whole."""
     reads = 0
-    for shard, plan, snapshot in zip(course_of(run).shards, plans, snapshots, strict=True):
+    shards = course_of(run).shards
+    for shard, plan, snapshot in zip(shards, plans, snapshots, strict=True):
         step = run.step(shard.step)
         scope = run.scope_of(step)
-        deleted = plan.operations.get("deleted", 0)
-        called = max(0, snapshot.documents - deleted)
-        reads += max(0, snapshot.reads - deleted)
-        if run.window is not None or plan.writes_others:
-            reads += plan.rows
-        if scope is not None and can_be_told_by_name(run, step, scope, plans):
-            called = snapshot.spots + len(plan.failures) + (plan.unchanged if plan.reads else 0)
+        of_step = [other for other, its in zip(plans, shards, strict=True) if its.step == shard.step]
+        called = snapshot.documents - plan.gone
+        reads += snapshot.reads - plan.gone
+        reads += plan.rows if run.window is not None else plan.others + plan.gone
+        if scope is not None and can_be_told_by_name(run, step, scope, of_step):
+            spots = snapshot.spots * called // snapshot.documents if snapshot.documents else 0
+            called = spots + len(plan.failures) + (plan.unchanged if knows_others(of_step) else 0)
             reads += called
         reads += plan.reads * called // snapshot.documents if snapshot.documents else plan.reads
     return reads
@@ -165,7 +166,7 @@ def _refuse_what_must_not_be_applied(
     run: Run, result: dict[str, Any], plans: list[Plan], parts: list[Part], failures: list[Failure]
 ) -> None:
     is_of_one_step = len({shard.step for shard in course_of(run).shards}) == 1
-    if not is_of_one_step or any(plan.writes_others for plan in plans):
+    if not is_of_one_step or any(plan.others for plan in plans):
         refuse_overlap(run.version, run.folder, parts)
     failed = [failure for failure in failures if not failure.is_conflict]
     if len(failed) > run.options.allowed_failures(result["counts"]["scanned"]):
@@ -201,5 +202,8 @@ def _plan(run: Run, shard: int) -> Plan:
     return plan
 
 
-def _snapshot(run: Run, shard: int) -> Any:
-    return run.folder / "snapshot" / f"{shard:04d}"
+def _snapshot(run: Run, shard: int) -> Snapshot:
+    snapshot = find_snapshot(run.folder / "snapshot" / f"{shard:04d}")
+    if snapshot is None:
+        raise ConfigurationError(f"Shard {shard} of run {run.id} has no snapshot.", "Clear the task `backup`.")
+    return snapshot
