@@ -20,11 +20,11 @@ from firestore_migrations.firestore import wire
 from firestore_migrations.firestore.ramp import Ramp, allowed_rate
 from firestore_migrations.firestore.size import size_of
 from firestore_migrations.firestore.values import encode_fields
-from firestore_migrations.runs.ahead import STREAMS
 from firestore_migrations.runs.batch_record import BatchRecord
 from firestore_migrations.runs.plan import MOST_WRITES, rows_name
 from firestore_migrations.runs.pressure import FLIGHTS
 from firestore_migrations.runs.price import Prices, Usage
+from firestore_migrations.runs.turns import STREAMS
 
 # Assumed of the server, in seconds: the medians of a small read and of a commit, and what each write adds to that.
 _READ, _COMMIT, _WRITE = 0.02, 0.15, 0.0005

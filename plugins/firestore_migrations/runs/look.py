@@ -19,7 +19,6 @@ from firestore_migrations.firestore.scan import KeyRange
 from firestore_migrations.firestore.scope import Scope
 from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs import redrive
-from firestore_migrations.runs.ahead import ahead, by_turns
 from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.batch_record import BatchRecord
 from firestore_migrations.runs.committed import RESIDUE, Committed, Part, committed_rows, parts_of, plan_of
@@ -33,6 +32,7 @@ from firestore_migrations.runs.planner import Planned, Planner
 from firestore_migrations.runs.preflight import Shard, course_of
 from firestore_migrations.runs.proved import Proved
 from firestore_migrations.runs.run import Run, instant, microseconds
+from firestore_migrations.runs.turns import by_turns
 
 _Item = tuple[Stored, "Written | None"]
 """A document, and what the run has written for it."""
@@ -125,8 +125,7 @@ class Look:
             return
         proved = self._proved(step, scope)
         shards = [shard for shard in course_of(run).shards if shard.step == step.name]
-        facts = {"names_only": proved is not None, "reads_ahead": len(shards) > 1}
-        lanes = (self._lane(step, scope, shard, finding, **facts) for shard in shards)
+        lanes = (self._lane(step, scope, shard, finding, names_only=proved is not None) for shard in shards)
         items: Iterator[_Item] = chain.from_iterable(by_turns(lanes))
         if proved is not None:
             items = self._unproved(proved, items, finding)
@@ -135,21 +134,17 @@ class Look:
         if scope.interval is not None:
             self._compare(self._rows_of(step, self._parts), finding)
 
-    def _lane(  # noqa: PLR0913 -- what a shard is looked at with
-        self, step: Step, scope: Scope, shard: Shard, finding: Finding, *, names_only: bool, reads_ahead: bool
+    def _lane(
+        self, step: Step, scope: Scope, shard: Shard, finding: Finding, *, names_only: bool
     ) -> Iterator[list[_Item]]:
-        """The documents of a shard, each with what was written for it; what left the scope is compared here.
-
-        Where there are other shards, it is read ahead while they have their turn; one stream alone would cost more.
-        """
+        """The documents of a shard, each with what was written for it; what left the scope is compared here."""
 
         def compare(missed: list[Written]) -> None:
             self._compare((item for some in missed for item in some.items), finding)
 
         at = PointInTime(self._base.at.reader, self._read_time)
         expected = Expected(self._written(step, shard) if scope.interval is None else (), compare)
-        chunks = _chunks(self._documents(step, scope, shard.keys, at, names_only=names_only))
-        for chunk in ahead(chunks) if reads_ahead else chunks:
+        for chunk in _chunks(self._documents(step, scope, shard.keys, at, names_only=names_only)):
             self._run.pulse.add(len(chunk))
             yield [(stored, expected.of(stored.path)) for stored in chunk]
         expected.finish()
