@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import memory, node_peers, parsing, race, shards, table, through_airflow
+from benchmarks import memory, node_peers, parsing, race, table, through_airflow
 from benchmarks.workload import WORKLOADS
 
-_PARTS = ("race", "memory", "shards", "parsing", "airflow")
+_PARTS = ("race", "memory", "parsing", "airflow")
 
 
 def main() -> None:
@@ -29,9 +29,6 @@ def main() -> None:
     if "memory" in options.parts:
         figures["memory"] = memory.measure()
         memory.show(figures["memory"])
-    if "shards" in options.parts:
-        figures["shards"] = shards.measure(options.rounds)
-        shards.show(figures["shards"])
     if "parsing" in options.parts:
         figures["parsing"] = parsing.measure()
         parsing.show(figures["parsing"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from benchmarks.contender import Contender
+from benchmarks.workers import together
 from benchmarks.workload import COLLECTION, Workload
 from firestore_migrations import Database, Document, each_document
-from firestore_migrations.authoring.migration import Migration, Step
+from firestore_migrations.authoring.migration import Migration
 from firestore_migrations.firestore.connection import Address
 from firestore_migrations.runs.options import Options
 from firestore_migrations.runs.phases import OF_SHARD, perform
@@ -33,22 +35,37 @@ def create(user: Document, db: Database) -> None:
     db.create(f"user_stats/{user.id}", statistics)
 
 
-def run(contender: Contender, workload: Workload, address: Address) -> None:
-    """Perform every phase, each timed by itself."""
+def run(contender: Contender, workload: Workload, address: Address, way: str = "1") -> None:
+    """Perform every phase, each timed by itself; `way` is the number of shards, with as many workers."""
     with tempfile.TemporaryDirectory() as storage:
-        perform_all(contender, create if workload.creates else change, address, Path(storage))
+        perform_all(contender, address, Path(storage), creates=workload.creates, shards=int(way))
 
 
-def perform_all(contender: Contender, step: Step, address: Address, storage: Path) -> None:
-    """Perform every phase of a run of one step."""
-    one = run_of(step, address, storage)
+def perform_all(
+    contender: Contender, address: Address, storage: Path, *, creates: bool = False, shards: int = 1
+) -> None:
+    """Perform every phase of a run of one step; where there are several shards, each in a process of its own."""
+    one = _run(address, storage, creates=creates, shards=shards)
     for phase in _ALL:
-        shard = (0,) if phase in OF_SHARD else ()
-        contender.timed(phase, lambda phase=phase, shard=shard: perform(one, phase, *shard))
+        if phase not in OF_SHARD:
+            contender.timed(phase, partial(perform, one, phase))
+        elif shards == 1:
+            contender.timed(phase, partial(perform, one, phase, 0))
+        else:
+            work = partial(_perform, address, storage, phase, creates=creates, shards=shards)
+            contender.costs[phase], peak = together(work, shards)
+            contender.peak_mib = max(contender.peak_mib, peak)
 
 
-def run_of(step: Step, address: Address, storage: Path, shards: int = 1) -> Run:
+def _perform(  # noqa: PLR0913 -- all that crosses into the process
+    address: Address, storage: Path, phase: str, shard: int, *, creates: bool, shards: int
+) -> None:
+    perform(_run(address, storage, creates=creates, shards=shards), phase, shard)
+
+
+def _run(address: Address, storage: Path, *, creates: bool, shards: int) -> Run:
     """A run of one step on a database, as fast as it goes."""
+    step = create if creates else change
     migration = Migration("v001", "bench", "Bench.", Path("v001_bench.py"), "", "", (step,))
     target = Target("bench", address, storage, writes_per_second=0)
     return Run("bench", migration, target, Options(shards=shards))

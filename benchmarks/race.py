@@ -84,6 +84,7 @@ CONTENDERS = (
     Contender("floor", command_of("floor")),
     Contender("floor, sources pinned", command_of("floor:pins"), only_creates=True),
     Contender("ours", command_of("ours")),
+    Contender("ours, two workers", command_of("ours:2")),
 )
 
 

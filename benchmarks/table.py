@@ -12,6 +12,7 @@ from benchmarks.race import Result
 WHOLE = "whole"
 _UNSAFE = "stream + BulkWriter, Node"
 _PINNED = "floor, sources pinned"
+_TWO = "ours, two workers"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Promise:
 def rows(results: dict[str, Result]) -> Iterator[Row]:
     """One row a phase, and one of the whole contender."""
     for name, result in results.items():
-        phases = [phase for phase in result.rounds[0] if name != "ours" or phase in LIFE]
+        phases = [phase for phase in result.rounds[0] if name not in ("ours", _TWO) or phase in LIFE]
         for phase in phases if len(phases) > 1 else ():
             yield Row(name, phase, *_of(result, [phase]))
         yield Row(
@@ -85,6 +86,12 @@ def promises(results: dict[str, Result]) -> Iterator[Promise]:
         yield Promise("CPU of the whole life / Node's stream + BulkWriter", cpu, 1.0, is_most=True)
     yield Promise("CPU us of the whole life a document", _of(ours, LIFE)[3], 150, is_most=True)
     yield Promise("peak MiB of a worker", max(ours.peaks), 300, is_most=True)
+    if _TWO in results:
+        two = results[_TWO]
+        yield Promise("dry run in 2 shards on 2 workers / in 1 on 1", _ratio(two, ["dry_run"], ours, ["dry_run"]), 1.6)
+        if _UNSAFE in results:
+            ratio = _ratio(two, LIFE, results[_UNSAFE], ["pass"])
+            yield Promise("whole life on 2 workers / Node's stream + BulkWriter", ratio, 1.0)
 
 
 def show(title: str, results: dict[str, Result]) -> None:

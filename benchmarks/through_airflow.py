@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.contender import Contender
-from benchmarks.ours import change, perform_all
+from benchmarks.ours import perform_all
 from benchmarks.table import Promise
 from benchmarks.workload import WORKLOADS
 from demo.airflow_api import AirflowApi
@@ -105,7 +105,7 @@ def _engine_alone(host: str, documents: int) -> float:
     _load(host, documents)
     contender = Contender()
     with tempfile.TemporaryDirectory() as storage:
-        perform_all(contender, change, Address(_PROJECT, emulator_host=host), Path(storage))
+        perform_all(contender, Address(_PROJECT, emulator_host=host), Path(storage))
     return sum(cost.seconds for cost in contender.costs.values())
 
 
