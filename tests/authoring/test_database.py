@@ -161,7 +161,8 @@ def test_the_servers_time_is_the_stamp_until_it_is_known(emulator, project: str)
         db.set("c/a", {"at": sentinel, "m": {"at": sentinel}})
         assert db.document("c/a").get().to_dict() == {"at": NOW, "m": {"at": NOW}}
         (_, _, change) = next(db._drafts.changes())
-        assert [t.field_path for t in change.write.update_transforms] == ["at", "m.at"]
+        write = wire.Write.FromString(change.write)
+        assert [t.field_path for t in write.update_transforms] == ["at", "m.at"]
 
 
 def test_data_is_taken_as_it_is_when_it_is_recorded(emulator, project: str) -> None:

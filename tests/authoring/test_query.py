@@ -368,7 +368,7 @@ def test_a_stored_time_before_1970_is_a_cursor_and_a_condition(emulator, project
     from firestore_migrations.firestore.connection import Address, Writer
 
     with Writer(Address(project, "(default)", emulator.host)) as writer:
-        writer.commit([change.write.SerializeToString() for _, _, change in first._drafts.changes()], 10)
+        writer.commit([change.write for _, _, change in first._drafts.changes()], 10)
     db = database(emulator.host, project)
     (stored,) = db.collection("c").where(filter=FieldFilter("at", "==", before)).get()
     assert stored.get("at") == before

@@ -32,10 +32,15 @@ class Part(NamedTuple):
         """Whether verify made it, not the dry run."""
         return self.name.startswith(RESIDUE)
 
+    @property
+    def signed(self) -> tuple[str, int]:
+        """The plan and the shard that its batches' records carry; those of residue name the plan: no review has."""
+        return (self.name if self.is_residue else "", self.shard)
+
     def record(self, rows: str, **facts: Any) -> BatchRecord:
-        """The record of one of its batches; that of residue names the plan, which no review has joined."""
-        plan, first_row = (self.name, self.first_row) if self.is_residue else ("", 0)
-        return BatchRecord(rows, self.shard, plan=plan, first_row=first_row, **facts)
+        """The record of one of its batches."""
+        plan, shard = self.signed
+        return BatchRecord(rows, shard, plan=plan, first_row=self.first_row if plan else 0, **facts)
 
 
 class Committed(NamedTuple):

@@ -63,6 +63,9 @@ class Look:
         self._began = course_of(run).read_time
         self._redriven = redrive.failed_before(run, audit) if run.options.redrive else {}
         self._parts = parts_of(run.folder, self._records)
+        self._records_of: dict[tuple[str, int], list[BatchRecord]] = {}
+        for record in self._records:
+            self._records_of.setdefault((record.plan, record.shard), []).append(record)
         self._planned = [part for part in self._parts if not part.is_residue]
         self._residue = [part for part in self._parts if part.is_residue]
         self._plans = [plan_of(run.folder, part) for part in self._planned]
@@ -230,7 +233,7 @@ class Look:
     def _rows_of(self, step: Step, parts: list[Part]) -> Iterator[Committed]:
         """What was written of some parts, but for what residue has written once more since."""
         for part in parts:
-            for item in committed_rows(self._run.folder, self._records, [part]):
+            for item in committed_rows(self._run.folder, self._records_of.get(part.signed, ()), [part]):
                 if item.row.step == step.name and self._rewritten.get(item.row.path, part) == part:
                     yield item
 
