@@ -9,6 +9,7 @@ from google.cloud import firestore
 
 import firestore_migrations as ours
 from firestore_migrations.errors import DocumentError, InvalidValue
+from firestore_migrations.firestore import wire
 from tests.authoring.scripting import NOW, database, official, on, plain, planned_by
 
 STORED = {
