@@ -81,6 +81,16 @@ def mark_some(document: Document, db: Database) -> None:
     document["m"] = 1
 
 
+@each_document("c", where=[("n", "<", 5)])
+def leave_a_filter(document: Document, db: Database) -> None:
+    document["n"] = 99
+
+
+@each_document("c", where=[("kind", "==", "old")])
+def leave_an_equality(document: Document, db: Database) -> None:
+    document["kind"] = "new"
+
+
 @each_document("users/{uid}/c")
 def mark_below_users(document: Document, db: Database) -> None:
     document["m"] = 1
@@ -99,15 +109,18 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
     [
         (mark, {"rollout_percent": 10}, 2 * 20),
         (mark_some, {}, 2 * 20),  # the reader applies the filter
+        (leave_a_filter, {}, 2 * 20 + 5),  # the server still sends all of them, and those that left are looked up
+        (leave_an_equality, {}, 2 * 10),  # it sends them no more
         (mark_below_users, {}, 2 * (20 + 3)),  # a collection group, of which the reader takes those below users
         (mark_by_day, {"window": "2026-03-01/2026-03-02"}, 2 * 4 + 4 + 2),  # twice, what was written, and two counts
     ],
-    ids=["rollout", "filter", "wildcard", "window"],
+    ids=["rollout", "filter", "left a filter", "left an equality", "wildcard", "window"],
 )
 def test_documents_that_are_read_and_left_out_are_counted_as_well(
     world: World, step: Step, options: dict[str, Any], reads: int
 ) -> None:
-    world.write({f"c/{i}": {"n": i, "at": NOON + timedelta(days=i // 4)} for i in range(20)})
+    kinds = ("old", "other")
+    world.write({f"c/{i}": {"n": i, "at": NOON + timedelta(days=i // 4), "kind": kinds[i % 2]} for i in range(20)})
     world.write({f"users/ada/c/{i}": {"n": i} for i in range(3)})
     world.run(step, run_id="it", **options)
     run = world.audit.runs("v001")["it"]

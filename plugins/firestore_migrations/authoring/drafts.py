@@ -181,7 +181,8 @@ class Drafts:
     @property
     def knows_others(self) -> bool:
         """Whether the call has looked at, or written, any document but the step's own."""
-        return bool(self._waiting or self._looked_at or self._looks_around or len(self._documents) > len(self._own))
+        may = self._waiting or self._looked_at or self._looks_around or len(self._documents) > len(self._own)
+        return bool(may) and self.depends_on_others(())
 
     def depends_on_others(self, written: Collection[str]) -> bool:
         """Whether what the call came to may depend on a document that is neither the step's own nor one of these."""

@@ -57,7 +57,7 @@ def dry_run(run: Run, shard: int) -> dict[str, Any]:
 
 def _plan(run: Run, chunks: Iterator[tuple[Planned, int]], base: Base, writer: PlanWriter) -> Plan:
     """Write what is planned as it comes, and what it adds up to."""
-    scanned = unchanged = 0
+    scanned = unchanged = left = 0
     knows_others = depends_on_others = False
     failures: list[Failure] = []
     course = course_of(run)
@@ -77,6 +77,7 @@ def _plan(run: Run, chunks: Iterator[tuple[Planned, int]], base: Base, writer: P
         unchanged += chunk.unchanged
         knows_others = knows_others or chunk.knows_others
         depends_on_others = depends_on_others or chunk.depends_on_others
+        left += chunk.left
         scanned += documents
         run.pulse.add(documents)
     writer.finish_call()
@@ -84,6 +85,7 @@ def _plan(run: Run, chunks: Iterator[tuple[Planned, int]], base: Base, writer: P
     return writer.close(
         scanned=scanned,
         unchanged=unchanged,
+        left=left,
         reads=base.at.reads,
         knows_others=knows_others or base.codec.has_read,
         depends_on_others=depends_on_others or base.codec.has_read,

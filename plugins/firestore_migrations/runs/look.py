@@ -5,8 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator
 from heapq import merge
-from itertools import chain, islice
-from typing import Any, TypeVar
+from itertools import chain
+from typing import Any
 
 from firestore_migrations.authoring.drafts import Base
 from firestore_migrations.authoring.migration import Step
@@ -32,12 +32,11 @@ from firestore_migrations.runs.planner import Planned, Planner
 from firestore_migrations.runs.preflight import Shard, course_of
 from firestore_migrations.runs.proved import Proved
 from firestore_migrations.runs.run import Run, instant, microseconds
+from firestore_migrations.runs.snapshot import portions
 from firestore_migrations.runs.turns import by_turns
 
 _Item = tuple[Stored, "Written | None"]
 """A document, and what the run has written for it."""
-_Some = TypeVar("_Some")
-_AT_ONCE = 500
 
 
 class Look:
@@ -69,9 +68,7 @@ class Look:
         self._planned = [part for part in self._parts if not part.is_residue]
         self._residue = [part for part in self._parts if part.is_residue]
         self._plans = [plan_of(run.folder, part) for part in self._planned]
-        self._rewritten = {
-            item.row.path: part for part in self._residue for item in committed_rows(run.folder, self._records, [part])
-        }
+        self._rewritten = {item.row.path: part for part in self._residue for item in self._committed(part)}
         _refuse_unsent_batches(run, self._plans, self._records)
         self._expiry = Expiry(run.version, course_of(run).ttl.known if keeps else (), self._read_time)
         self._folder = f"{RESIDUE}{self._read_time}-{uuid.uuid4().hex[:8]}"
@@ -132,7 +129,7 @@ class Look:
         items: Iterator[_Item] = chain.from_iterable(by_turns(lanes))
         if proved is not None:
             items = self._unproved(proved, items, finding)
-        for chunk in _chunks(items):
+        for chunk in portions(items, lambda item: len(item[0].raw)):
             self._look_at_whole(planner, step, chunk, finding)
         if scope.interval is not None:
             self._compare(self._rows_of(step, self._parts), finding)
@@ -147,7 +144,8 @@ class Look:
 
         at = PointInTime(self._base.at.reader, self._read_time)
         expected = Expected(self._written(step, shard) if scope.interval is None else (), compare)
-        for chunk in _chunks(self._documents(step, scope, shard.keys, at, names_only=names_only)):
+        documents = self._documents(step, scope, shard.keys, at, names_only=names_only)
+        for chunk in portions(documents, lambda stored: len(stored.raw)):
             self._run.pulse.add(len(chunk))
             yield [(stored, expected.of(stored.path)) for stored in chunk]
         expected.finish()
@@ -155,7 +153,7 @@ class Look:
 
     def _unproved(self, proved: Proved, items: Iterator[_Item], finding: Finding) -> Iterator[_Item]:
         """The documents whose names and times do not tell enough, read whole; what is told of the rest is counted."""
-        for chunk in _chunks(self._untold(proved, items, finding)):
+        for chunk in portions(self._untold(proved, items, finding)):
             whole = self._base.at.get(stored.path for stored, _ in chunk)
             for known, item in chunk:
                 stored = whole[known.path]
@@ -163,7 +161,7 @@ class Look:
                     yield stored, item
 
     def _untold(self, proved: Proved, items: Iterator[_Item], finding: Finding) -> Iterator[_Item]:
-        for chunk in _chunks(items):
+        for chunk in portions(items):
             covered = [proved.covers(*item) for item in chunk]
             asked = [written for (_, written), is_covered in zip(chunk, covered, strict=True) if is_covered and written]
             others = self._base.at.get((item.row.path for some in asked for item in some.others), names_only=True)
@@ -233,21 +231,18 @@ class Look:
     def _rows_of(self, step: Step, parts: list[Part]) -> Iterator[Committed]:
         """What was written of some parts, but for what residue has written once more since."""
         for part in parts:
-            for item in committed_rows(self._run.folder, self._records_of.get(part.signed, ()), [part]):
+            for item in self._committed(part):
                 if item.row.step == step.name and self._rewritten.get(item.row.path, part) == part:
                     yield item
 
+    def _committed(self, part: Part) -> Iterator[Committed]:
+        return committed_rows(self._run.folder, self._records_of.get(part.signed, ()), [part])
+
     def _compare(self, rows: Iterable[Committed], finding: Finding) -> None:
-        for chunk in _chunks(rows):
+        for chunk in portions(rows):
             found = self._base.at.get(item.row.path for item in chunk)
             for item in chunk:
                 _count(item, found[item.row.path], finding)
-
-
-def _chunks(items: Iterable[_Some]) -> Iterator[list[_Some]]:
-    remaining = iter(items)
-    while chunk := list(islice(remaining, _AT_ONCE)):
-        yield chunk
 
 
 class _RowCounter:

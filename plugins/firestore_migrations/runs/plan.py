@@ -151,6 +151,7 @@ class Plan:
         digest: SHA-256 over path, operation and write of every row.
         others: rows that write another document than the step was called with.
         gone: rows that delete the document that the step was called with.
+        left: rows after which that document is there, and passes the scope's filters no more.
         knows_others: whether a call of a step has looked at, or written, another document than its own.
         depends_on_others: whether a call of a step that has rows may depend on a document that it neither was made with
             nor writes.
@@ -171,6 +172,7 @@ class Plan:
     digest: str = ""
     others: int = 0
     gone: int = 0
+    left: int = 0
     knows_others: bool = True
     depends_on_others: bool = True
     checksum: str = ""
@@ -180,7 +182,10 @@ class Plan:
 
     @classmethod
     def of(cls, data: dict[str, Any]) -> Plan:
-        """The plan that was written as JSON."""
+        """The plan that was written as JSON, also by an older release, which only said whether there are others."""
+        data = dict(data)
+        if data.pop("writes_others", False):
+            data["others"] = data["rows"]
         return cls(
             **{
                 **data,

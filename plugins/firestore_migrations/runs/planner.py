@@ -53,6 +53,7 @@ class Planned:
         knows_others: whether a call has looked at, or written, another document than the one it was made with.
         depends_on_others: whether a call that has rows may depend on a document that it neither was made with nor
             writes.
+        left: documents that pass the scope's filters no more afterwards.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -61,12 +62,10 @@ class Planned:
     after: dict[str, Any] = field(default_factory=dict)
     knows_others: bool = False
     depends_on_others: bool = False
+    left: int = 0
 
     def note(self, knowing: Mapping[str, Drafts]) -> None:
-        """Note what calls of a chunk know of other documents, by the documents they were made with.
-
-        The rows are of the first calls with these documents, whichever calls these are.
-        """
+        """Note what calls of either pass know of other documents, by the documents they were made with."""
         if not knowing:
             return
         self.knows_others = True
@@ -148,6 +147,7 @@ class Planner:
                 continue
             document = wire.Document.FromString(stored.raw) if after is stored.raw else after
             if self._conditions and not self._is_in_scope(document):
+                planned.left += 1
                 continue
             for path, _, change in second._changes(stored, again, document):
                 if not (change.operation == CREATED and hash(path) in self._planned_elsewhere):

@@ -2,7 +2,8 @@
 
 The dry run has run the step on what it would leave, and on what it would not change, a day later, and nothing came of
 it. A document whose update time is that of its batch's commit is what the plan left; one that has not changed since the
-snapshot is what the plan did not change. Of these the names and times tell enough, where the step looks at no others.
+snapshot is what the plan did not change. Of these the names and times tell enough, where a call of the step depends on
+no documents but its own and those that it writes.
 
 One in a hundred is read all the same: a step that keeps none of its promises is found out.
 """
@@ -40,12 +41,12 @@ def can_be_told_by_name(run: Run, step: Step, scope: Scope, plans: Sequence[Plan
         return True
     # Those that led to nothing, for a reason that the plan does not name, would be read twice.
     pays = 2 * sum(plan.unchanged for plan in plans) <= sum(plan.scanned for plan in plans)
-    return not any(plan.depends_on_others for plan in plans) and (pays or not knows_others(plans))
+    return not any(plan.depends_on_others for plan in plans) and (pays or not needs_rows(step, plans))
 
 
-def knows_others(plans: Iterable[Plan]) -> bool:
-    """Whether a document that led to nothing may owe that to another one, whose changes nobody would notice."""
-    return any(plan.knows_others for plan in plans)
+def needs_rows(step: Step, plans: Iterable[Plan]) -> bool:
+    """Whether nothing is proved of a document that led to nothing: another one may be why, and none is on record."""
+    return step.idempotent and any(plan.knows_others for plan in plans)
 
 
 class Proved:
@@ -54,7 +55,7 @@ class Proved:
     Args:
         began: the read time of its snapshot, in microseconds since 1970.
         failures: of its documents, which were not planned, or not written.
-        needs_rows: whether nothing is proved of a document that led to nothing: another one may be the reason.
+        needs_rows: whether nothing is proved of a document that led to nothing.
     """
 
     def __init__(self, began: int, failures: Iterable[Failure], *, needs_rows: bool) -> None:
@@ -79,7 +80,7 @@ class Proved:
         course = course_of(run)
         if not can_be_told_by_name(run, step, scope, plans) or (step.idempotent and now > course.now + _LATER):
             return None
-        return cls(course.read_time, failures, needs_rows=step.idempotent and knows_others(plans))
+        return cls(course.read_time, failures, needs_rows=needs_rows(step, plans))
 
     def covers(self, stored: Stored, written: Written | None) -> bool:
         """Whether the step is proved to change nothing more for a document, of which only name and times are known.

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from firestore_migrations.authoring.migration import Step
 from firestore_migrations.errors import ChecksumChanged, ConfigurationError, OverBudget, TooManyFailures
 from firestore_migrations.firestore.connection import Reader, Writer
 from firestore_migrations.firestore.ramp import seconds_for
+from firestore_migrations.firestore.scan import can_be_scanned_by_name
 from firestore_migrations.runs import redrive, status
 from firestore_migrations.runs.approval import voided
 from firestore_migrations.runs.audit import NO_COUNTS, Audit
@@ -20,7 +22,7 @@ from firestore_migrations.runs.overlap import refuse_overlap
 from firestore_migrations.runs.plan import Plan, collections_of, find_plan
 from firestore_migrations.runs.preflight import course_of
 from firestore_migrations.runs.price import Usage, in_dollars
-from firestore_migrations.runs.proved import can_be_told_by_name, knows_others
+from firestore_migrations.runs.proved import can_be_told_by_name, needs_rows
 from firestore_migrations.runs.report import report
 from firestore_migrations.runs.run import Run
 from firestore_migrations.runs.side_effects import warnings_of
@@ -139,21 +141,37 @@ def estimate(run: Run, plans: list[Plan], snapshots: list[Snapshot]) -> Usage:
 
 def _reads_of_verify(run: Run, plans: list[Plan], snapshots: list[Snapshot]) -> int:
     """What verify reads if nobody writes: every scope again, what no scan shows, and what it must see whole."""
-    reads = 0
     shards = course_of(run).shards
+    of_step: dict[str, list[Plan]] = {}
+    for shard, plan in zip(shards, plans, strict=True):
+        of_step.setdefault(shard.step, []).append(plan)
+    told = {name: _is_told_by_name(run, run.step(name), its) for name, its in of_step.items()}
+    need_rows = {name: needs_rows(run.step(name), its) for name, its in of_step.items()}
+    reads = 0
     for shard, plan, snapshot in zip(shards, plans, snapshots, strict=True):
         step = run.step(shard.step)
-        scope = run.scope_of(step)
-        of_step = [other for other, its in zip(plans, shards, strict=True) if its.step == shard.step]
-        called = snapshot.documents - plan.gone
-        reads += snapshot.reads - plan.gone
-        reads += plan.rows if run.window is not None else plan.others + plan.gone
-        if scope is not None and can_be_told_by_name(run, step, scope, of_step):
-            spots = snapshot.spots * called // snapshot.documents if snapshot.documents else 0
-            called = spots + len(plan.failures) + (plan.unchanged if knows_others(of_step) else 0)
+        called = snapshot.documents - plan.gone - plan.left
+        reads += snapshot.reads - (0 if run.options.redrive else plan.gone + _not_scanned(run, step, plan))
+        reads += plan.rows if run.window is not None else plan.others + plan.gone + plan.left
+        if told[shard.step]:
+            whole = len(plan.failures) + (plan.unchanged if need_rows[shard.step] else 0)
+            spots = snapshot.spots * (called - whole) // snapshot.documents if snapshot.documents else 0
+            called = whole + spots
             reads += called
-        reads += plan.reads * called // snapshot.documents if snapshot.documents else plan.reads
+        if step.idempotent:
+            reads += plan.reads * called // snapshot.documents if snapshot.documents else plan.reads
     return reads
+
+
+def _is_told_by_name(run: Run, step: Step, plans: list[Plan]) -> bool:
+    scope = run.scope_of(step)
+    return scope is not None and can_be_told_by_name(run, step, scope, plans)
+
+
+def _not_scanned(run: Run, step: Step, plan: Plan) -> int:
+    """How many of the documents that left the filters the server does not send any more."""
+    scope = run.scope_of(step)
+    return plan.left if scope is not None and can_be_scanned_by_name(scope) else 0
 
 
 def seconds(run: Run, rows: int) -> float:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -16,6 +16,7 @@ from firestore_migrations.runs.run import is_spot_checked
 from firestore_migrations.runs.segments import Segment, SegmentWriter, read_groups
 from firestore_migrations.runs.storage import Folder
 
+Item = TypeVar("Item")
 ROWS_AT_ONCE = 500
 _BYTES_AT_ONCE = 4 * 1024 * 1024
 _SCHEMA = pa.schema(
@@ -72,7 +73,7 @@ def take_snapshot(
     writer = SegmentWriter(folder, _SCHEMA)
     digest = hashlib.sha256()
     count = size = spots = 0
-    for rows in _portions(documents):
+    for rows in portions(documents, lambda stored: len(stored.raw)):
         writer.add(rows)
         count += len(rows)
         size += sum(len(stored.raw) for stored in rows)
@@ -86,18 +87,18 @@ def take_snapshot(
     return snapshot
 
 
-def _portions(documents: Iterable[Stored]) -> Iterator[list[Stored]]:
-    """Some hundred documents at once, or as many as make some megabytes: memory holds no more, whatever their size."""
-    rows: list[Stored] = []
-    size = 0
-    for stored in documents:
-        rows.append(stored)
-        size += len(stored.raw)
-        if len(rows) == ROWS_AT_ONCE or size >= _BYTES_AT_ONCE:
-            yield rows
-            rows, size = [], 0
-    if rows:
-        yield rows
+def portions(items: Iterable[Item], size: Callable[[Item], int] = lambda _: 0) -> Iterator[list[Item]]:
+    """Some hundred items at once, or as many as make some megabytes: memory holds no more, whatever their size."""
+    some: list[Item] = []
+    total = 0
+    for item in items:
+        some.append(item)
+        total += size(item)
+        if len(some) == ROWS_AT_ONCE or total >= _BYTES_AT_ONCE:
+            yield some
+            some, total = [], 0
+    if some:
+        yield some
 
 
 def find_snapshot(folder: Folder) -> Snapshot | None:
