@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from firestore_migrations import Database, Document, each_document
 from firestore_migrations.firestore import wire
 from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs import segments
-from firestore_migrations.runs.plan import Row, find_plan, read_batches
+from firestore_migrations.runs.plan import Plan, Row, find_plan, read_batches
 from firestore_migrations.runs.plan_writer import PlanWriter
 from firestore_migrations.runs.snapshot import find_snapshot, read_snapshot, take_snapshot
 from firestore_migrations.runs.storage import Folder
@@ -291,3 +291,11 @@ def test_columns_are_what_pyarrow_itself_makes() -> None:
         made = segments.column_of(column, kind)
         made.validate(full=True)
         assert made.equals(pa.array(column, kind))
+
+
+def test_the_plan_of_an_older_release_is_trusted_no_more_than_it_says() -> None:
+    data = asdict(Plan(rows=3, unchanged=1))
+    for name in ("others", "gone", "left", "knows_others", "depends_on_others"):
+        del data[name]
+    plan = Plan.of({**data, "writes_others": True})
+    assert (plan.rows, plan.others, plan.knows_others, plan.depends_on_others) == (3, 3, True, True)
