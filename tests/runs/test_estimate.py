@@ -53,13 +53,20 @@ def clear(document: Document, db: Database) -> None:
 
 
 @each_document("c")
+def rename(document: Document, db: Database) -> None:
+    if not document.id.startswith("new-"):
+        db.set(f"c/new-{document.id}", {"n": 0})
+        db.delete(document.path)
+
+
+@each_document("c")
 def move(document: Document, db: Database) -> None:
     db.set(f"moved/{document.id}", {"n": 0})
     db.delete(document.path)
 
 
 @pytest.mark.parametrize(
-    "step", [mark, twin, looked_up_twin, checked_twin, mark_and_twin, clear, move], ids=lambda step: step.name
+    "step", [mark, twin, looked_up_twin, checked_twin, mark_and_twin, clear, rename, move], ids=lambda step: step.name
 )
 @pytest.mark.parametrize("shards", [1, 3])
 def test_a_run_costs_what_its_plan_says(world: World, step: Step, shards: int) -> None:

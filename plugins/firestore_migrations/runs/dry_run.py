@@ -17,7 +17,8 @@ from firestore_migrations.runs.failure import CONFLICT, Failure
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.plan import Plan, find_plan
 from firestore_migrations.runs.plan_writer import PlanWriter
-from firestore_migrations.runs.planner import Planned, Planner
+from firestore_migrations.runs.planned import Planned
+from firestore_migrations.runs.planner import Planner
 from firestore_migrations.runs.preflight import Course, course_of
 from firestore_migrations.runs.run import Run, instant
 from firestore_migrations.runs.side_effects import SideEffects
@@ -57,7 +58,7 @@ def dry_run(run: Run, shard: int) -> dict[str, Any]:
 
 def _plan(run: Run, chunks: Iterator[tuple[Planned, int]], base: Base, writer: PlanWriter) -> Plan:
     """Write what is planned as it comes, and what it adds up to."""
-    scanned = unchanged = left = 0
+    scanned = unchanged = left = born = 0
     knows_others = depends_on_others = False
     failures: list[Failure] = []
     course = course_of(run)
@@ -78,6 +79,7 @@ def _plan(run: Run, chunks: Iterator[tuple[Planned, int]], base: Base, writer: P
         knows_others = knows_others or chunk.knows_others
         depends_on_others = depends_on_others or chunk.depends_on_others
         left += chunk.left
+        born += chunk.born
         scanned += documents
         run.pulse.add(documents)
     writer.finish_call()
@@ -86,6 +88,7 @@ def _plan(run: Run, chunks: Iterator[tuple[Planned, int]], base: Base, writer: P
         scanned=scanned,
         unchanged=unchanged,
         left=left,
+        born=born,
         reads=base.at.reads,
         knows_others=knows_others or base.codec.has_read,
         depends_on_others=depends_on_others or base.codec.has_read,

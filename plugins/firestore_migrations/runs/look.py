@@ -28,7 +28,8 @@ from firestore_migrations.runs.failure import Failure
 from firestore_migrations.runs.finding import Finding
 from firestore_migrations.runs.plan import Plan, Row
 from firestore_migrations.runs.plan_writer import PlanWriter
-from firestore_migrations.runs.planner import Planned, Planner
+from firestore_migrations.runs.planned import Planned
+from firestore_migrations.runs.planner import Planner
 from firestore_migrations.runs.preflight import Shard, course_of
 from firestore_migrations.runs.proved import Proved
 from firestore_migrations.runs.run import Run, instant, microseconds

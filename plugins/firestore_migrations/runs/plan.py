@@ -152,6 +152,7 @@ class Plan:
         others: rows that write another document than the step was called with.
         gone: rows that delete the document that the step was called with.
         left: rows after which that document is there, and passes the scope's filters no more.
+        born: documents that a step adds to its own scope.
         knows_others: whether a call of a step has looked at, or written, another document than its own.
         depends_on_others: whether a call of a step that has rows may depend on a document that it neither was made with
             nor writes.
@@ -173,6 +174,7 @@ class Plan:
     others: int = 0
     gone: int = 0
     left: int = 0
+    born: int = 0
     knows_others: bool = True
     depends_on_others: bool = True
     checksum: str = ""

@@ -9,8 +9,7 @@ plan does not depend on how the scope was cut into shards.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -32,6 +31,7 @@ from firestore_migrations.firestore.size import COUNTED_FROM, refuse_too_large
 from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs.failure import Failure
 from firestore_migrations.runs.plan import Row, row_of
+from firestore_migrations.runs.planned import Planned
 from firestore_migrations.runs.raised import RAISED, described, hold
 
 LATER = timedelta(days=1, seconds=1)
@@ -43,38 +43,6 @@ class _Call(NamedTuple):
     stored: Stored
     document: Any
     drafts: Drafts
-
-
-@dataclass
-class Planned:
-    """What came of some documents: rows, failures, how many led to nothing, and what they are afterwards.
-
-    Attributes:
-        knows_others: whether a call has looked at, or written, another document than the one it was made with.
-        depends_on_others: whether a call that has rows may depend on a document that it neither was made with nor
-            writes.
-        left: documents that pass the scope's filters no more afterwards.
-    """
-
-    rows: list[Row] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-    unchanged: int = 0
-    after: dict[str, Any] = field(default_factory=dict)
-    knows_others: bool = False
-    depends_on_others: bool = False
-    left: int = 0
-
-    def note(self, knowing: Mapping[str, Drafts]) -> None:
-        """Note what calls of either pass know of other documents, by the documents they were made with."""
-        if not knowing:
-            return
-        self.knows_others = True
-        written: dict[str, list[str]] = {}
-        for row in self.rows:
-            written.setdefault(row.source, []).append(row.path)
-        self.depends_on_others = self.depends_on_others or any(
-            path in written and drafts.depends_on_others(written[path]) for path, drafts in knowing.items()
-        )
 
 
 class Planner:
@@ -147,8 +115,9 @@ class Planner:
                 continue
             document = wire.Document.FromString(stored.raw) if after is stored.raw else after
             if self._conditions and not self._is_in_scope(document):
-                planned.left += 1
+                planned.left += stored.update_time > 0
                 continue
+            planned.born += stored.update_time == 0  # it is not stored yet
             for path, _, change in second._changes(stored, again, document):
                 if not (change.operation == CREATED and hash(path) in self._planned_elsewhere):
                     raise _not_idempotent(self._step, path, change.fields)

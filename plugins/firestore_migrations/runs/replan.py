@@ -17,7 +17,8 @@ from firestore_migrations.runs import rollback
 from firestore_migrations.runs.expiry import Expiry
 from firestore_migrations.runs.failure import CONFLICT, Failure
 from firestore_migrations.runs.plan import Call, Row, pins
-from firestore_migrations.runs.planner import Planned, Planner
+from firestore_migrations.runs.planned import Planned
+from firestore_migrations.runs.planner import Planner
 from firestore_migrations.runs.preflight import Course, course_of
 from firestore_migrations.runs.run import Run, instant
 

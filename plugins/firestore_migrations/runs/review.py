@@ -153,7 +153,9 @@ def _reads_of_verify(run: Run, plans: list[Plan], snapshots: list[Snapshot]) -> 
         called = snapshot.documents - plan.gone - plan.left
         reads += snapshot.reads - (0 if run.options.redrive else plan.gone + _not_scanned(run, step, plan))
         reads += plan.rows if run.window is not None else plan.others + plan.gone + plan.left
+        reads += plan.born  # are scanned as well, and nothing is proved of them
         if told[shard.step]:
+            reads += plan.born
             whole = len(plan.failures) + (plan.unchanged if need_rows[shard.step] else 0)
             spots = snapshot.spots * (called - whole) // snapshot.documents if snapshot.documents else 0
             called = whole + spots

@@ -30,7 +30,8 @@ from firestore_migrations.runs.audit import Audit
 from firestore_migrations.runs.failure import CONFLICT, Failure
 from firestore_migrations.runs.options import DOWN
 from firestore_migrations.runs.plan import Row, row_of
-from firestore_migrations.runs.planner import Planned, Planner
+from firestore_migrations.runs.planned import Planned
+from firestore_migrations.runs.planner import Planner
 from firestore_migrations.runs.preflight import Course
 from firestore_migrations.runs.restore import document_of, restored, taken_out
 from firestore_migrations.runs.reverse import reverse
