@@ -139,4 +139,4 @@ def _worked_out(sentinel: Any, before: Any, path: Path, codec: Codec) -> Any:
             "Do both in one of the two ways.",
         )
     old = None if before is None else codec.encode(before, api_path(path))
-    return codec.decode(settled(sentinel, old, path, codec.encode))
+    return codec.decode(settled(sentinel, old, path))

@@ -32,14 +32,15 @@ class Base:
     Args:
         at: the database at the run's read time.
         codec: of that database.
-        planned: documents that the plan has already changed, by path; None for one it deletes. The second pass of a
-            dry run sees these.
+        planned: documents that the plan has already changed, serialised, by path; None for one it deletes. The second
+            pass of a dry run sees these.
     """
 
-    def __init__(self, at: PointInTime, codec: Codec, planned: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, at: PointInTime, codec: Codec, planned: Mapping[str, bytes | None] | None = None) -> None:
         self.at = at
         self.codec = codec
         self.planned = {} if planned is None else planned
+        self._decoded: dict[str, Any] = {}  # of the planned
         self._remembered: dict[str, Any] = {}
         self._overlay: Overlay | None = None
         self._overlay_size = 0
@@ -47,7 +48,9 @@ class Base:
     def __getitem__(self, path: str) -> Any:
         """The protobuf document at a path, or None."""
         if path in self.planned:
-            return self.planned[path]
+            if path not in self._decoded:
+                self._decoded[path] = _decoded(self.planned[path])
+            return self._decoded[path]
         if path not in self._remembered:
             self.fetch([path])
         stored = self._remembered[path]
@@ -79,11 +82,11 @@ class Base:
     def overlay(self) -> Overlay:
         """What queries must know of the planned documents."""
         if self._overlay is None or self._overlay_size != len(self.planned):
-            self._overlay = Overlay(list(self.planned), self.planned.__getitem__, lambda _: None)
+            self._overlay = Overlay(list(self.planned), self.__getitem__, lambda _: None)
             self._overlay_size = len(self.planned)
         return self._overlay
 
-    def over(self, planned: Mapping[str, Any]) -> Base:
+    def over(self, planned: Mapping[str, bytes | None]) -> Base:
         """The same documents with the planned ones laid over them."""
         base = Base(self.at, self.codec, planned)
         base._remembered = self._remembered
@@ -115,9 +118,10 @@ class Drafts:
         self._looks_around = False
         self._settled: dict[str, Change | None] = {}
 
-    def own(self, path: str, stored: Any) -> Document:
-        """The document that the step is called with; `stored` is its protobuf."""
-        document = self._documents[path] = Document(path, self._base.codec, stored)
+    def own(self, stored: wire.Stored) -> Document:
+        """The document that the step is called with."""
+        path, raw = stored.path, stored.raw
+        document = self._documents[path] = Document(path, self._base.codec, wire.Document.FromString(raw), raw)
         self._own.append(path)
         return document
 
@@ -167,8 +171,8 @@ class Drafts:
         if path in self._waiting:
             self._play(path)
         document = self._documents[path]
-        change = self._change(path, document)
-        return document._stored if change is None else change.after  # noqa: SLF001
+        change = self._change(document)
+        return document._stored if change is None else _decoded(change.after)  # noqa: SLF001
 
     def is_only_created(self, path: str) -> bool:
         """Whether nothing was asked of a document but that it be there."""
@@ -210,7 +214,7 @@ class Drafts:
         Raises:
             InvalidValue: a value that Firestore cannot hold.
         """
-        self._settled = {path: self._change(path, document) for path, document in self._documents.items()}
+        self._settled = {path: self._change(document) for path, document in self._documents.items()}
 
     def changes(self) -> Iterator[tuple[str, Any, Change]]:
         """Play what waits, and yield path, stored document and change of each draft that differs from what is stored.
@@ -224,14 +228,14 @@ class Drafts:
             for path in list(self._waiting):
                 self._play(path)
         for view in self._handed_out:
-            if self._change(view.path, view) is not None:
+            if self._change(view) is not None:
                 raise DocumentError(
                     f"{view.path} was read through db.get() and then changed in place; nothing records that.",
                     f'Write db.update("{view.path}", {{...}}) instead.',
                     path=view.path,
                 )
         for path, document in self._documents.items():
-            change = self._settled[path] if path in self._settled else self._change(path, document)
+            change = self._settled[path] if path in self._settled else self._change(document)
             if change is not None:
                 yield path, document._stored, change  # noqa: SLF001
 
@@ -243,9 +247,12 @@ class Drafts:
         for write in self._waiting.pop(path):
             write(document)
 
-    def _change(self, path: str, document: Document) -> Change | None:
-        codec = self._base.codec
-        return change_of(document, codec.encode, codec.full_name(path), self._stamp)
+    def _change(self, document: Document) -> Change | None:
+        return change_of(document, self._stamp)
+
+
+def _decoded(document: bytes | None) -> Any:
+    return None if document is None else wire.Document.FromString(document)
 
 
 def checked_path(path: Any, codec: Codec) -> str:

@@ -8,17 +8,18 @@ planned from.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from google.cloud.firestore_v1.field_path import FieldPath as FieldPathParser
 
 from firestore_migrations.errors import InvalidValue
 from firestore_migrations.firestore import wire
-from firestore_migrations.firestore.document import ATOMS, Document
+from firestore_migrations.firestore.document import Document
 from firestore_migrations.firestore.fields import FieldPath, api_path, drop_field, field_at, is_plain_map, put_field
 from firestore_migrations.firestore.impossible import fault_of_key
-from firestore_migrations.firestore.settling import Encode, Settling
+from firestore_migrations.firestore.settling import Settling
 from firestore_migrations.firestore.values import same
 
 CREATED, UPDATED, DELETED = "created", "updated", "deleted"
@@ -31,12 +32,12 @@ class Change(NamedTuple):
     Attributes:
         operation: `created`, `updated` or `deleted`.
         write: the serialised `Write`, with its precondition.
-        after: the protobuf `Document` that the write leaves; None for a deleted one.
+        after: the `Document` that the write leaves, serialised; None for a deleted one.
     """
 
     operation: str
     write: bytes
-    after: Any
+    after: bytes | None
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -49,13 +50,11 @@ class Change(NamedTuple):
         return tuple(sorted({*masked, *write.update_mask.field_paths, *stamped}))
 
 
-def change_of(document: Document, encode: Encode, full_name: str, now: Any) -> Change | None:
+def change_of(document: Document, now: Any) -> Change | None:
     """What a transform did to a document; None when nothing is different.
 
     Args:
         document: as the transform left it.
-        encode: the codec's.
-        full_name: the document's resource name.
         now: the protobuf timestamp that stands for the server's time in the after-image.
 
     Raises:
@@ -63,75 +62,129 @@ def change_of(document: Document, encode: Encode, full_name: str, now: Any) -> C
     """
     stored = document._stored  # noqa: SLF001 -- the planner's side of Document
     if not document._exists:  # noqa: SLF001
-        return None if stored is None else deletion(full_name, stored)
+        return None if stored is None else deletion(stored)
     changes = document._changes()  # noqa: SLF001
     if stored is not None and not changes:
         return None
     before = {} if stored is None else stored.fields
-    for name in changes:
+    update = wire.Document(name=document._full_name)  # noqa: SLF001
+    fields, settling = update.fields, Settling()
+    values = {}
+    for name, value in changes.items():
         fault = fault_of_key(name)
         if fault is not None and name not in set(before):  # protobuf looks up no surrogate
             raise InvalidValue(f"A field of {document.path} cannot be: {fault[0]}.", fault[1], path=document.path)
-    settling = Settling(encode)
-    settled = {
-        name: encode(value, api_path((name,)))
-        if type(value) in ATOMS
-        else settling.settle(value, before.get(name), (name,))
-        for name, value in changes.items()
-    }
-    return change(full_name, stored, settled, settling.stamps, now)
+        values[name] = settling.put(fields, (name,), value, before.get(name))
+    return change(stored, update, values, settling.stamps, now, document._raw)  # noqa: SLF001
 
 
-def deletion(full_name: str, stored: Any) -> Change:
+def deletion(stored: Any) -> Change:
     """The write that deletes a document if it is still as stored."""
-    write = wire.Write(delete=full_name)
-    write.current_document.update_time.CopyFrom(stored.update_time)
-    return Change(DELETED, _serialised(write), None)
+    return Change(DELETED, wire.Write(delete=stored.name).SerializeToString() + _if_still(stored), None)
 
 
-def change(
-    full_name: str, stored: Any | None, new: Mapping[str, Any | None], stamps: list[FieldPath], now: Any
+def change(  # noqa: PLR0913
+    stored: Any | None,
+    update: Any,
+    values: Mapping[str, Any | None],
+    stamps: Sequence[FieldPath],
+    now: Any,
+    raw: bytes | None = None,
 ) -> Change | None:
-    """The write that gives top-level fields new stored values (None removes one), or None if nothing differs."""
-    write = wire.Write()
-    update = write.update
-    update.name = full_name
+    """The write that gives a document new values of top-level fields, or None if nothing differs.
+
+    Args:
+        stored: the document; None for one that is to be created.
+        update: a `Document` of its name and the new values; those that are there already are taken out of it.
+        values: what is in `update`, by name; None for a field that goes.
+        stamps: the paths of fields that the server fills with its time.
+        now: the timestamp that stands for that time in the after-image.
+        raw: the bytes of `stored`, where they are at hand.
+    """
+    new = _serialised(update)
+    before: Mapping[str, Any] = {} if stored is None else stored.fields
     masks: list[FieldPath] = []
-    _diff({} if stored is None else stored.fields, new, update.fields, (), masks)
+    is_narrower = _narrow(update.fields, values, before, (), masks)
     if stored is not None and not masks and not stamps:
         return None
+    if stored is not None and raw is None:
+        raw = stored.SerializeToString()
+    after = (raw or b"") + new  # of two values of a field, on the wire, the later one counts
+    removed = [name for name, value in values.items() if value is None]
+    if removed or stamps:
+        after = _completed(after, removed, stamps, now)
+    write = wire.Update(update=_serialised(update) if is_narrower else new).SerializeToString()
     if stored is None:
-        write.current_document.exists = False
-    else:
-        write.update_mask.field_paths.extend(sorted(map(api_path, masks)))
-        write.current_document.update_time.CopyFrom(stored.update_time)
+        return Change(CREATED, write + _IF_MISSING + _transforms(stamps), after)
+    return Change(UPDATED, write + _mask(tuple(masks)) + _if_still(stored) + _transforms(stamps), after)
+
+
+def _completed(after: bytes, removed: Iterable[str], stamps: Iterable[FieldPath], now: Any) -> bytes:
+    """A document without fields that go, and with those that the server fills."""
+    document = wire.Document.FromString(after)
+    fields = document.fields
+    for name in removed:
+        drop_field(fields, (name,))
+    for path in stamps:
+        put_field(fields, path, wire.Value(timestamp_value=now))
+    return document.SerializeToString()  # type: ignore[no-any-return]
+
+
+def _narrow(
+    new: Any, values: Mapping[str, Any | None], before: Mapping[str, Any], path: FieldPath, masks: list[FieldPath]
+) -> bool:
+    """Leave of the new values what differs, and add the paths of all differences; whether anything was taken out."""
+    is_narrower = False
+    for name, value in values.items():
+        here, old = (*path, name), before.get(name)
+        if value is None:
+            if old is not None:
+                masks.append(here)
+        elif old is None:
+            masks.append(here)
+        elif same(old, value):
+            del new[name]
+            is_narrower = True
+        elif is_plain_map(value) and is_plain_map(old) and len(here) < _DEEPEST_MASK:
+            inner, inner_before = value.map_value.fields, old.map_value.fields
+            _narrow(inner, {**dict.fromkeys(inner_before), **inner}, inner_before, here, masks)
+            if not inner:
+                del new[name]
+            is_narrower = True
+        else:
+            masks.append(here)
+    return is_narrower
+
+
+def _serialised(message: Any) -> bytes:
+    """The bytes of a message, always the same: they are in the plan's digest."""
+    return message.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=1024)
+def _mask(paths: tuple[FieldPath, ...]) -> bytes:
+    """The part of a `Write` that says which fields it touches: most documents of a step have the same."""
+    return _serialised(wire.Write(update_mask=wire.DocumentMask(field_paths=sorted(map(api_path, paths)))))
+
+
+def _if_still(stored: Any) -> bytes:
+    """The part of a `Write` that has it refused where the document was written since."""
+    write = wire.Write()
+    write.current_document.update_time.CopyFrom(stored.update_time)
+    return _serialised(write)
+
+
+_IF_MISSING = _serialised(wire.Write(current_document=wire.Precondition(exists=False)))
+
+
+def _transforms(stamps: Iterable[FieldPath]) -> bytes:
+    """The part of a `Write` that has the server fill fields with its time."""
+    if not stamps:
+        return b""
+    write = wire.Write()
     for name in sorted(map(api_path, stamps)):
         write.update_transforms.add(field_path=name, set_to_server_value=wire.FieldTransform.ServerValue.REQUEST_TIME)
-    after = _after(full_name, stored, new)
-    for path in stamps:
-        put_field(after.fields, path, wire.Value(timestamp_value=now))
-    return Change(CREATED if stored is None else UPDATED, _serialised(write), after)
-
-
-def _serialised(write: Any) -> bytes:
-    """The bytes of a write, always the same: they are in the plan's digest."""
-    return write.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
-
-
-def _after(full_name: str, stored: Any | None, new: Mapping[str, Any | None]) -> Any:
-    """A document with new values of top-level fields."""
-    after = wire.Document()
-    if stored is None:
-        after.name = full_name
-    else:
-        after.CopyFrom(stored)
-    fields = after.fields
-    for name, value in new.items():
-        if value is not None:
-            fields[name].CopyFrom(value)
-        elif name in fields:
-            del fields[name]
-    return after
+    return _serialised(write)
 
 
 def applied(stored: Any | None, write: Any) -> Any | None:
@@ -163,25 +216,3 @@ def written_paths(write: Any) -> list[FieldPath]:
 def stamped_paths(write: Any) -> list[FieldPath]:
     """The paths of the fields that the server fills with its time."""
     return [FieldPathParser.from_api_repr(transform.field_path).parts for transform in write.update_transforms]
-
-
-def _diff(before: Any, new: Mapping[str, Any | None], target: Any, path: FieldPath, masks: list[FieldPath]) -> None:
-    """Put the values that differ into `target`, and the paths of all differences into `masks`."""
-    for name, value in new.items():
-        here = (*path, name)
-        old = before.get(name)
-        if value is None:
-            if old is not None:
-                masks.append(here)
-        elif old is None or not same(old, value):
-            if old is not None and is_plain_map(value) and is_plain_map(old) and len(here) < _DEEPEST_MASK:
-                fields, old_fields = value.map_value.fields, old.map_value.fields
-                inner: dict[str, Any | None] = dict.fromkeys(old_fields)
-                inner.update(fields)
-                nested = wire.MapValue()
-                _diff(old_fields, inner, nested.fields, here, masks)
-                if nested.fields:
-                    target[name].map_value.CopyFrom(nested)
-            else:
-                masks.append(here)
-                target[name].CopyFrom(value)

@@ -42,13 +42,16 @@ class Document(MutableMapping[str, Any]):
     a dot in it is part of the name. Fields come in the order of their names.
     """
 
-    __slots__ = ("_codec", "_exists", "_is_frozen", "_path", "_read", "_stored", "_touched")
+    __slots__ = ("_codec", "_exists", "_is_frozen", "_path", "_raw", "_read", "_stored", "_touched")
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, path: str, codec: Codec, stored: Any = None, *, is_frozen: bool = False) -> None:
+    def __init__(
+        self, path: str, codec: Codec, stored: Any = None, raw: bytes | None = None, *, is_frozen: bool = False
+    ) -> None:
         self._path = path
         self._codec = codec
         self._stored = stored
+        self._raw = raw  # of `stored`, where it is at hand
         self._exists = stored is not None
         self._touched: dict[str, Any] = {}  # assigned, or read and able to change in place
         self._read: dict[str, Any] = {}  # the others that were read
@@ -67,7 +70,7 @@ class Document(MutableMapping[str, Any]):
     @property
     def reference(self) -> Any:
         """The official client's `DocumentReference`; it can be stored and compared, and it can only read."""
-        return self._codec.reference(self._codec.full_name(self._path))
+        return self._codec.reference(self._full_name)
 
     @property
     def create_time(self) -> datetime | None:
@@ -168,6 +171,11 @@ class Document(MutableMapping[str, Any]):
             )
 
     # What the planner asks; authors have no use for it.
+
+    @property
+    def _full_name(self) -> str:
+        """The resource name."""
+        return self._codec.full_name(self._path)
 
     def _remove(self) -> None:
         """Let the document itself go away."""

@@ -42,12 +42,17 @@ def encode(value: Any, path: str, *, depth: int = 0) -> Any:
             never the value.
     """
     target = Value()
+    encode_into(target, value, path, depth=depth)
+    return target
+
+
+def encode_into(target: Any, value: Any, path: str, *, depth: int = 0) -> None:
+    """Make of an empty protobuf `Value`, which its parent may already hold, what `encode` returns."""
     try:
         _ENCODERS[type(value)](target, value, depth)
     except Impossible as impossible:
         where = path + "".join(reversed(impossible.trail))
         raise InvalidValue(f"Field {where!r}: {impossible.what}.", impossible.remedy, field_path=where) from None
-    return target
 
 
 def encode_fields(data: Mapping[str, Any]) -> dict[str, Any]:

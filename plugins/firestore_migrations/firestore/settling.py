@@ -16,10 +16,11 @@ from google.cloud.firestore_v1 import transforms as official
 
 from firestore_migrations.errors import InvalidValue
 from firestore_migrations.firestore import sentinels, wire
+from firestore_migrations.firestore.document import ATOMS
 from firestore_migrations.firestore.fields import FieldPath, api_path, is_plain_map
+from firestore_migrations.firestore.impossible import fault_of_key
 from firestore_migrations.firestore.ordering import order_key
-
-Encode = Callable[[Any, str], Any]
+from firestore_migrations.firestore.values import encode, encode_into
 
 _INT64 = 2**63
 _DEEPEST_VALUE = 21
@@ -40,65 +41,80 @@ def is_server_time(value: Any) -> bool:
     return any(value is stamp for stamp in _STAMPS)
 
 
-def settled(sentinel: Any, old: Any | None, path: FieldPath, encode: Encode) -> Any:
+def settled(sentinel: Any, old: Any | None, path: FieldPath) -> Any:
     """The stored value that ArrayUnion, ArrayRemove, Increment, Maximum or Minimum leaves in place of `old`."""
-    return Settling(encode).settle(sentinel, old, path)
+    return Settling().work_out(sentinel, old, path)
 
 
 class Settling:
     """Turns what an author assigned into stored values, sentinels worked out; collects the fields to stamp."""
 
-    def __init__(self, encode: Encode) -> None:
-        self._encode = encode
+    def __init__(self) -> None:
         self.stamps: list[FieldPath] = []
 
-    def settle(self, value: Any, old: Any | None, path: FieldPath) -> Any | None:
-        """The stored form of `value` in place of `old`; None where the field goes away or the server fills it."""
-        kind = type(value)
+    def put(self, fields: Any, path: FieldPath, value: Any, old: Any | None) -> Any | None:
+        """Put the stored form of `value`, in place of `old`, among protobuf fields of which none has its name yet.
+
+        Returns:
+            What was put there; None where the field goes away, or where the server fills one that is missing.
+        """
+        name, kind = path[-1], type(value)
+        if kind in ATOMS:
+            target = fields[name]
+            encode_into(target, value, api_path(path), depth=len(path) - 1)
+            return target
         if kind is wire.Value:
-            return value
-        if not (kind is dict or isinstance(value, (*_SENTINELS, Mapping))):
-            if isinstance(value, (list, tuple)) and _holds_sentinel(value):
-                raise InvalidValue(
-                    f"Field {api_path(path)} has a sentinel inside an array.",
-                    "Assign the sentinel to the field itself.",
-                )
-            return self._encode(value, api_path(path))
-        if isinstance(value, Mapping):
-            return self._settle_map(value, old, path)
-        return self._settle_sentinel(value, old, path)
+            fields[name].CopyFrom(value)
+        elif isinstance(value, Mapping):
+            self._put_map(fields[name], path, value, old)
+        elif isinstance(value, _SENTINELS):
+            worked_out = self.work_out(value, old, path)
+            if worked_out is None:
+                return None
+            fields[name].CopyFrom(worked_out)
+        elif isinstance(value, (list, tuple)) and _holds_sentinel(value):
+            raise InvalidValue(
+                f"Field {api_path(path)} has a sentinel inside an array.",
+                "Assign the sentinel to the field itself.",
+            )
+        else:
+            encode_into(fields[name], value, api_path(path), depth=len(path) - 1)
+        return fields[name]
 
-    def _settle_map(self, value: Mapping[str, Any], old: Any | None, path: FieldPath) -> Any:
+    def _put_map(self, target: Any, path: FieldPath, value: Mapping[str, Any], old: Any | None) -> None:
         if not _holds_sentinel(value):
-            return self._encode(value, api_path(path))
+            encode_into(target, value, api_path(path), depth=len(path) - 1)
+            return
         old_fields = old.map_value.fields if old is not None and is_plain_map(old) else {}
-        settled = wire.Value()
-        settled.map_value.SetInParent()
+        target.map_value.SetInParent()
         for name, item in value.items():
-            inner = self.settle(item, old_fields.get(name), (*path, name))
-            if inner is not None:
-                settled.map_value.fields[name].CopyFrom(inner)
-        return settled
+            fault = fault_of_key(name)
+            if fault is not None:
+                raise InvalidValue(f"Field {api_path(path)!r}: {fault[0]}.", fault[1], field_path=api_path(path))
+            self.put(target.map_value.fields, (*path, name), item, old_fields.get(name))
 
-    def _settle_sentinel(self, value: Any, old: Any | None, path: FieldPath) -> Any | None:
+    def work_out(self, value: Any, old: Any | None, path: FieldPath) -> Any | None:
+        """The stored value that a sentinel leaves in place of `old`; None where the field goes, or is the server's."""
         if value in _STAMPS:
             self.stamps.append(path)
             return old
         if isinstance(value, _UNION):
-            return self._array(old, lambda have: have + _missing(self._items(value, path), have))
+            return _array(old, lambda have: have + _missing(_items(value, path), have))
         if isinstance(value, _REMOVE):
-            unwanted = [order_key(item) for item in self._items(value, path)]
-            return self._array(old, lambda have: [item for item in have if order_key(item) not in unwanted])
+            unwanted = [order_key(item) for item in _items(value, path)]
+            return _array(old, lambda have: [item for item in have if order_key(item) not in unwanted])
         if isinstance(value, (*_INCREMENT, official.Maximum, official.Minimum)):
-            return _number(value, old, self._encode(value.value, api_path(path)))
+            return _number(value, old, encode(value.value, api_path(path)))
         return None  # DELETE_FIELD
 
-    def _items(self, value: Any, path: FieldPath) -> list[Any]:
-        return list(self._encode(list(value.values), api_path(path)).array_value.values)
 
-    def _array(self, old: Any | None, combine: Callable[[list[Any]], list[Any]]) -> Any:
-        have = list(old.array_value.values) if old is not None and old.WhichOneof("value_type") == "array_value" else []
-        return wire.Value(array_value=wire.ArrayValue(values=combine(have)))
+def _items(value: Any, path: FieldPath) -> list[Any]:
+    return list(encode(list(value.values), api_path(path)).array_value.values)
+
+
+def _array(old: Any | None, combine: Callable[[list[Any]], list[Any]]) -> Any:
+    have = list(old.array_value.values) if old is not None and old.WhichOneof("value_type") == "array_value" else []
+    return wire.Value(array_value=wire.ArrayValue(values=combine(have)))
 
 
 def _missing(items: list[Any], have: list[Any]) -> list[Any]:

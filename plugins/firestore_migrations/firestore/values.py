@@ -31,9 +31,9 @@ from google.cloud.firestore_v1.types import document
 from google.cloud.firestore_v1.vector import Vector
 
 from firestore_migrations.errors import InvalidValue
-from firestore_migrations.firestore.encoding import Value, encode, encode_fields
+from firestore_migrations.firestore.encoding import Value, encode, encode_fields, encode_into
 
-__all__ = ["Reference", "Value", "canonical", "decode", "encode", "encode_fields", "is_vector", "same"]
+__all__ = ["Reference", "Value", "canonical", "decode", "encode", "encode_fields", "encode_into", "is_vector", "same"]
 
 Reference = Callable[[str], Any]
 """Makes a document reference of a full resource name."""
@@ -129,10 +129,10 @@ def same(left: Any, right: Any) -> bool:
     if type(left) is not Value:
         return _same_fields(left, right)
     kind = left.WhichOneof("value_type")
-    if kind != right.WhichOneof("value_type"):
-        return False
     if kind in _EXACT:
         return bool(left == right)
+    if kind != right.WhichOneof("value_type"):
+        return False
     return canonical(left) == canonical(right) or (kind in _COMPARISONS and _COMPARISONS[kind](left, right))
 
 

@@ -71,6 +71,7 @@ def _slim_messages() -> dict[str, Any]:
         (2, "missing", text, one, None),
         (4, "read_time", message_kind, one, _TIMESTAMP),
     )
+    message("Update", (1, "update", raw, one, None))
     message("CommitRequest", (1, "database", text, one, None), (2, "writes", raw, many, None))
     message("CommitAnswer", (2, "commit_time", message_kind, one, _TIMESTAMP))
     pool = descriptor_pool.DescriptorPool()
@@ -83,6 +84,8 @@ _SLIM = _slim_messages()
 SlimDocument = _SLIM["firestore_migrations.SlimDocument"]
 QueryAnswer = _SLIM["firestore_migrations.QueryAnswer"]
 LookupAnswer = _SLIM["firestore_migrations.LookupAnswer"]
+Update = _SLIM["firestore_migrations.Update"]
+"""The part of a `Write` that holds the document; the bytes of its other parts follow those of this one."""
 CommitRequest = _SLIM["firestore_migrations.CommitRequest"]
 CommitAnswer = _SLIM["firestore_migrations.CommitAnswer"]
 

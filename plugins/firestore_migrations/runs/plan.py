@@ -206,11 +206,13 @@ def collections_of(plans: Iterable[Plan]) -> dict[str, dict[str, int]]:
     return {name: dict(counts) for name, counts in sorted(totals.items())}
 
 
-def pins(rows: Iterable[Row]) -> dict[str, int]:
+def pins(rows: Sequence[Row]) -> dict[str, int]:
     """The documents that calls only read, and the update times that they must still have when the rows are written.
 
     What a step makes of a document for another one is wrong once that document has changed, or is gone.
     """
+    if all(row.path == row.source for row in rows):
+        return {}
     own: set[Call] = set()
     written: set[str] = set()
     others: list[tuple[Row, int]] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from firestore_migrations.authoring.drafts import Drafts
 from firestore_migrations.runs.failure import Failure
@@ -26,7 +25,7 @@ class Planned:
     rows: list[Row] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     unchanged: int = 0
-    after: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, bytes | None] = field(default_factory=dict)
     knows_others: bool = False
     depends_on_others: bool = False
     left: int = 0

@@ -41,7 +41,6 @@ class _Call(NamedTuple):
     """One call of a step that did not fail: the document it was called with, and its drafts."""
 
     stored: Stored
-    document: Any
     drafts: Drafts
 
 
@@ -93,7 +92,8 @@ class Planner:
 
     def matches(self, stored: Stored) -> bool:
         """Whether a document passes the filters of the step's scope."""
-        return self._is_in_scope(wire.Document.FromString(stored.raw))
+        fields = wire.Document.FromString(stored.raw).fields
+        return all(filters.matches(condition, fields) for condition in self._conditions)
 
     def prove(self, documents: Sequence[Stored], planned: Planned) -> None:
         """Run the step again on what it would leave, a day later: it must change nothing more.
@@ -113,12 +113,12 @@ class Planner:
             after = planned.after.get(stored.path, stored.raw)
             if after is None:
                 continue
-            document = wire.Document.FromString(stored.raw) if after is stored.raw else after
-            if self._conditions and not self._is_in_scope(document):
+            left = Stored(stored.path, stored.create_time, stored.update_time, after)
+            if self._conditions and not self.matches(left):
                 planned.left += stored.update_time > 0
                 continue
             planned.born += stored.update_time == 0  # it is not stored yet
-            for path, _, change in second._changes(stored, again, document):
+            for path, _, change in second._changes(left, again):
                 if not (change.operation == CREATED and hash(path) in self._planned_elsewhere):
                     raise _not_idempotent(self._step, path, change.fields)
             if again.failures:
@@ -164,7 +164,7 @@ class Planner:
         """Run the author's checks on a document; yield those that it does not pass."""
         for check in self._step.checks:
             drafts = self._drafts(self._base)
-            document = drafts.own(stored.path, wire.Document.FromString(stored.raw))
+            document = drafts.own(stored)
             try:
                 hold(check(document, Database(drafts, self._base, self._now)))
             except Skipped:
@@ -191,16 +191,12 @@ class Planner:
         scope = self._step.scope
         for path, after in planned.after.items():
             if path not in own and after is not None and scope is not None and scope.contains(path):
-                yield Stored(path, 0, 0, after.SerializeToString())
+                yield Stored(path, 0, 0, after)
 
-    def _is_in_scope(self, document: Any) -> bool:
-        return all(filters.matches(condition, document.fields) for condition in self._conditions)
-
-    def _call(self, stored: Stored, planned: Planned, document: Any = None) -> _Call | None:
+    def _call(self, stored: Stored, planned: Planned) -> _Call | None:
         """Call the transform; note a failure or an unchanged document, or return what it recorded."""
-        proto = wire.Document.FromString(stored.raw) if document is None else document
         drafts = self._drafts(self._base)
-        own = drafts.own(stored.path, proto)
+        own = drafts.own(stored)
         try:
             self._step.transform(own, Database(drafts, self._base, self._now))
             drafts.settle()
@@ -210,7 +206,7 @@ class Planner:
             self._raise_if_not_the_documents(error)
             planned.failures.append(self._failure(stored.path, error))
         else:
-            return _Call(stored, proto, drafts)
+            return _Call(stored, drafts)
         finally:
             if drafts.knows_others:
                 self._knowing[stored.path] = drafts
@@ -234,17 +230,17 @@ class Planner:
         """What a call comes to; None where one of its writes is impossible, which is noted."""
         try:
             changes = list(call.drafts.changes())
-            for path, _, change in changes:
-                _refuse_impossible(change, len(call.stored.raw) if path == call.stored.path else None)
+            for _, _, change in changes:
+                _refuse_impossible(change)
         except Exception as error:  # noqa: BLE001 -- a Mapping of the author's may raise anything when it is read
             self._raise_if_not_the_documents(error)
             planned.failures.append(self._failure(call.stored.path, error))
             return None
         return changes
 
-    def _changes(self, stored: Stored, planned: Planned, document: Any) -> list[tuple[str, Any, Change]]:
+    def _changes(self, stored: Stored, planned: Planned) -> list[tuple[str, Any, Change]]:
         """What one call of the transform on a document comes to; failures are noted."""
-        call = self._call(stored, planned, document)
+        call = self._call(stored, planned)
         return [] if call is None else self._settled(call, planned) or []
 
     def _row(self, call: _Call, path: str, stored: Any, change: Change, planned: Planned) -> Row | None:
@@ -292,19 +288,14 @@ class Planner:
             raise error
 
 
-def _hash_of(document: Any) -> int:
-    return hash(None if document is None else document.SerializeToString(deterministic=True))
+def _hash_of(after: bytes | None) -> int:
+    return hash(None if after is None else wire.Document.FromString(after).SerializeToString(deterministic=True))
 
 
-def _refuse_impossible(change: Change, before: int | None = None) -> None:
-    """Refuse a change that Firestore would refuse for the size of what it leaves.
-
-    Args:
-        change: the change.
-        before: the length of the document on the wire, where it is known; it grows by the write at most.
-    """
-    if change.after is not None and (before is None or before + len(change.write) >= COUNTED_FROM):
-        refuse_too_large(change.after)
+def _refuse_impossible(change: Change) -> None:
+    """Refuse a change that Firestore would refuse for the size of what it leaves."""
+    if change.after is not None and len(change.after) >= COUNTED_FROM:
+        refuse_too_large(wire.Document.FromString(change.after))
 
 
 def _not_idempotent(step: Step, path: str, fields: Sequence[str]) -> NotIdempotent:

@@ -45,12 +45,13 @@ def reverse(planner: Planner, path: str, document: Any, given_back: Iterable[Fie
     others = sorted(row.path for row in planned.rows if row.path != path)
     if others:
         return Reversed(document, failure=f"DocumentError: its `down` may change this document alone, not {others[0]}")
-    after = planned.after.get(path, document)
+    if path not in planned.after:
+        return Reversed(document)
+    after = planned.after[path]
     if after is None:
         return Reversed(None)
     stamps = {stamp for row in planned.rows for stamp in stamped_paths(wire.Write.FromString(row.write))}
-    result = wire.Document()
-    result.CopyFrom(after)
+    result = wire.Document.FromString(after)
     given_back = set(given_back)
     for field in given_back | stamps:
         held = field_at(document.fields, field)

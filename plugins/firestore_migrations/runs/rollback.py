@@ -166,10 +166,10 @@ class _WayBack:
 def _change(full_name: str, now: Any | None, document: Any | None, stamps: Iterable[FieldPath] = ()) -> Change | None:
     """The change that makes `document` of what there is now; None where they are the same."""
     if document is None:
-        return None if now is None else deletion(full_name, now)
-    fields: dict[str, Any] = {} if now is None else dict.fromkeys(now.fields)
-    fields.update(document.fields)
-    return change(full_name, now, fields, list(stamps), wire.timestamp(0))
+        return None if now is None else deletion(now)
+    update = wire.Document(name=full_name, fields=document.fields)
+    values = {**({} if now is None else dict.fromkeys(now.fields)), **update.fields}
+    return change(now, update, values, list(stamps), wire.timestamp(0))
 
 
 def _names(paths: Sequence[FieldPath]) -> tuple[str, ...]:
