@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.contender import Contender
-from benchmarks.workers import together
+from benchmarks.workers import Workers
 from benchmarks.workload import COLLECTION, Workload
 from firestore_migrations import Database, Document, each_document
 from firestore_migrations.authoring.migration import Migration
@@ -46,6 +46,7 @@ def perform_all(
 ) -> None:
     """Perform every phase of a run of one step; where there are several shards, each in a process of its own."""
     one = _run(address, storage, creates=creates, shards=shards)
+    workers = Workers(shards)
     for phase in _ALL:
         if phase not in OF_SHARD:
             contender.timed(phase, partial(perform, one, phase))
@@ -53,8 +54,9 @@ def perform_all(
             contender.timed(phase, partial(perform, one, phase, 0))
         else:
             work = partial(_perform, address, storage, phase, creates=creates, shards=shards)
-            contender.costs[phase], peak = together(work, shards)
+            contender.costs[phase], peak = workers.together(work)
             contender.peak_mib = max(contender.peak_mib, peak)
+    workers.close()
 
 
 def _perform(  # noqa: PLR0913 -- all that crosses into the process

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,18 @@ from firestore_migrations.runs.storage import Folder
 from tests.celery.services import free_port
 from tests.celery.waiting import wait_for
 
-DAGS = ("firestore_v001_add_user_stats", "firestore_v002_migrate_pricing")
+DAGS = {"v001": "firestore_v001_add_user_stats", "v002": "firestore_v002_migrate_pricing"}
 SHARDS = {"whole": 1, "sharded": 8}
 
 
-def _run(api: AirflowApi, dag_id: str, target: str) -> str:
+def _begin(api: AirflowApi, dag_id: str, target: str) -> str:
     conf = {"target": target, "shards": SHARDS[target]}
     run = api.request("POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
-    path = f"/dags/{dag_id}/dagRuns/{run['dag_run_id']}"
+    return str(run["dag_run_id"])
+
+
+def _await(api: AirflowApi, dag_id: str, target: str, run_id: str) -> None:
+    path = f"/dags/{dag_id}/dagRuns/{run_id}"
 
     def ended() -> dict[str, Any] | None:
         found = api.request("GET", path)
@@ -34,7 +37,6 @@ def _run(api: AirflowApi, dag_id: str, target: str) -> str:
     assert {sum(task["task_id"] == phase for task in tasks) for phase in ("backup", "dry_run", "apply")} == {
         SHARDS[target]
     }
-    return str(run["dag_run_id"])
 
 
 def _plan(home: AirflowHome, project: str, target: str, version: str, run_id: str) -> list[tuple[str, ...]]:
@@ -68,15 +70,12 @@ def test_a_run_in_eight_shards_on_four_workers_plans_and_writes_what_one_shard_d
             for database in SHARDS:
                 place = {"project": project, "database": database, "emulator_host": emulator.host}
                 api.set_connection(database, "firestore", place)
-            plans: dict[str, list[Any]] = {}
-            for target, shards in SHARDS.items():
-                began = time.monotonic()
-                runs = [_run(api, dag_id, target) for dag_id in DAGS]
-                plans[target] = [
-                    _plan(home, project, target, version, run_id)
-                    for version, run_id in zip(("v001", "v002"), runs, strict=True)
-                ]
-                print(f"{target}: {shards} shards, {time.monotonic() - began:.0f} s")  # noqa: T201
+            plans: dict[str, list[Any]] = {target: [] for target in SHARDS}
+            for version, dag_id in DAGS.items():
+                runs = {target: _begin(api, dag_id, target) for target in SHARDS}
+                for target, run_id in runs.items():
+                    _await(api, dag_id, target, run_id)
+                    plans[target].append(_plan(home, project, target, version, run_id))
     assert [len(plan) > 100 for plan in plans["whole"]] == [True, True]
     assert plans["sharded"] == plans["whole"]
     # The statistics of users hold the time that each run began.

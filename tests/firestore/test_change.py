@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firestore_migrations import SERVER_TIMESTAMP, ArrayUnion
+from firestore_migrations import DELETE_FIELD, SERVER_TIMESTAMP, ArrayUnion
 from firestore_migrations.emulator import Emulator
 from firestore_migrations.errors import InvalidValue
 from firestore_migrations.firestore import wire
-from firestore_migrations.firestore.change import Change, applied, change_of, deletion
+from firestore_migrations.firestore.change import Change, applied, change_of, deletion, written_paths
 from firestore_migrations.firestore.codec import Codec
 from firestore_migrations.firestore.connection import Address, Writer
 from firestore_migrations.firestore.document import Document
-from firestore_migrations.firestore.fields import api_path, same_fields
+from firestore_migrations.firestore.fields import api_path, parts_of, same_fields
 from firestore_migrations.firestore.values import encode, same
 from tests.firestore.any_value import keys, values
 
@@ -95,7 +95,7 @@ def test_a_write_and_its_inverse_are_the_identity(
     if change is None:
         return
     found = place.commit(change)
-    inverse = deletion(found) if before is None else place.change(found, before)
+    inverse = deletion(place.name, found) if before is None else place.change(found, before)
     assert inverse is not None
     assert same_fields(place.commit(inverse), stored)
 
@@ -118,11 +118,23 @@ def test_a_write_holds_its_precondition(place: Place) -> None:
     with pytest.raises(Exception, match="already exists"):
         place.commit(created)
     with pytest.raises(Exception, match="does not match the required base version"):
-        place.commit(deletion(stored))
+        place.commit(deletion(place.name, stored))
     assert place.get().fields["n"].integer_value == 3
 
 
-PATHS = [("a",), ("a.b",), ("`",), ("a`b",), ("back\\slash",), ("1st",), ("é",), ("_",), (" ",), ("m", "a.b", "\\`")]
+PATHS = [
+    ("a",),
+    ("a.b",),
+    ("`",),
+    ("a`b",),
+    ("back\\slash",),
+    ("1st",),
+    ("é",),
+    ("_",),
+    (" ",),
+    ("m", "a.b", "\\`"),
+    ("\\", "a.b"),
+]
 
 
 @pytest.mark.parametrize("path", PATHS, ids=repr)
@@ -141,6 +153,12 @@ def test_the_server_reads_a_field_path_as_we_write_it(place: Place, path: tuple[
         fields = fields[name].map_value.fields
     assert (path[-1] in fields, "other" in place.get().fields) == (False, True)
     assert same_fields(applied(stored, write), place.get())
+    assert written_paths(write) == [path]
+
+
+@given(st.lists(keys.filter(bool), min_size=1, max_size=4).map(tuple))
+def test_a_field_path_is_read_back_as_it_was_written(path: tuple[str, ...]) -> None:
+    assert parts_of(api_path(path)) == path
 
 
 def test_a_stamp_alone_is_a_write_that_leaves_everything_else(place: Place) -> None:
@@ -159,6 +177,35 @@ def test_a_sentinel_inside_an_array_is_refused_by_its_field(place: Place) -> Non
     for value in ([SERVER_TIMESTAMP], [{"at": SERVER_TIMESTAMP}], {"l": [ArrayUnion([1])]}):
         with pytest.raises(InvalidValue, match="sentinel inside an array"):
             place.change(None, {"f": value})
+
+
+def test_a_map_with_a_sentinel_in_it_is_refused_as_one_without(place: Place) -> None:
+    deep: dict[str, Any] = {"at": SERVER_TIMESTAMP}
+    for _ in range(20):
+        deep = {"m": deep, "n": 1}
+    itself: dict[str, Any] = {"at": SERVER_TIMESTAMP}
+    itself["m"] = itself
+    union: dict[str, Any] = {"a": ArrayUnion([{"a": {"b": {"c": 1}}}])}
+    for _ in range(16):
+        union = {"m": union}
+    for value in (deep, itself, union):
+        with pytest.raises(InvalidValue, match="more than 20 maps and arrays"):
+            place.change(None, {"f": value})
+    for key in ("", "__x__", "\ud800"):
+        with pytest.raises(InvalidValue, match="'f'"):
+            place.change(None, {"f": {key: 1, "at": SERVER_TIMESTAMP}})
+    stored = place.put({"f": {"n": 1}})
+    assert place.change(stored, {"f": {"": DELETE_FIELD, "n": 1}}) is None
+
+
+def test_a_map_with_a_sentinel_in_it_is_taken_as_deep_as_one_without(place: Place) -> None:
+    deep: dict[str, Any] = {"at": SERVER_TIMESTAMP}
+    for _ in range(19):
+        deep = {"m": deep}
+    change = place.change(None, {"f": deep})
+    assert change is not None
+    place.put(None)
+    assert place.commit(change) is not None
 
 
 def test_same_is_not_equal() -> None:

@@ -141,6 +141,13 @@ def test_a_frozen_view_refuses_every_change_in_place() -> None:
     assert dict(view) == {"a": 1}
 
 
+def test_a_name_that_is_no_text_is_absent() -> None:
+    one = document(a=1)
+    assert ("\ud800" in one, one.get("\ud800", 7)) == (False, 7)
+    with pytest.raises(KeyError):
+        del one["\ud800"]
+
+
 @pytest.mark.parametrize("name", [1, None, b"a", ("a", "b")])
 def test_a_name_that_is_no_string_is_refused(name: Any) -> None:
     with pytest.raises(DocumentError, match=f"not {type(name).__name__} .c/a."):

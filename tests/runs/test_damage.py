@@ -216,7 +216,6 @@ def is_full(life: Life, phase: str, size: int) -> bool:
 _WRITER = """
 import sys
 from pathlib import Path
-from firestore_migrations.runs.plan import Row, read_rows, write_rows
 from firestore_migrations.runs.storage import Folder
 folder, letter, size = Folder(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
 print("ready", flush=True)

@@ -40,7 +40,7 @@ class Base:
         self.at = at
         self.codec = codec
         self.planned = {} if planned is None else planned
-        self._decoded: dict[str, Any] = {}  # of the planned
+        self._seen: dict[str, Any] = {}  # of the planned, those that were asked for
         self._remembered: dict[str, Any] = {}
         self._overlay: Overlay | None = None
         self._overlay_size = 0
@@ -48,9 +48,9 @@ class Base:
     def __getitem__(self, path: str) -> Any:
         """The protobuf document at a path, or None."""
         if path in self.planned:
-            if path not in self._decoded:
-                self._decoded[path] = _decoded(self.planned[path])
-            return self._decoded[path]
+            if path not in self._seen:
+                self._seen[path] = wire.document_of(self.planned[path])
+            return self._seen[path]
         if path not in self._remembered:
             self.fetch([path])
         stored = self._remembered[path]
@@ -172,7 +172,7 @@ class Drafts:
             self._play(path)
         document = self._documents[path]
         change = self._change(document)
-        return document._stored if change is None else _decoded(change.after)  # noqa: SLF001
+        return document._stored if change is None else wire.document_of(change.after)  # noqa: SLF001
 
     def is_only_created(self, path: str) -> bool:
         """Whether nothing was asked of a document but that it be there."""
@@ -249,10 +249,6 @@ class Drafts:
 
     def _change(self, document: Document) -> Change | None:
         return change_of(document, self._stamp)
-
-
-def _decoded(document: bytes | None) -> Any:
-    return None if document is None else wire.Document.FromString(document)
 
 
 def checked_path(path: Any, codec: Codec) -> str:

@@ -4,25 +4,30 @@ A write carries a mask of exactly the fields that differ, nested ones by their o
 planned from.
 """
 
-# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
-
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
-
-from google.cloud.firestore_v1.field_path import FieldPath as FieldPathParser
 
 from firestore_migrations.errors import InvalidValue
 from firestore_migrations.firestore import wire
 from firestore_migrations.firestore.document import Document
-from firestore_migrations.firestore.fields import FieldPath, api_path, drop_field, field_at, is_plain_map, put_field
+from firestore_migrations.firestore.fields import (
+    FieldPath,
+    api_path,
+    drop_field,
+    field_at,
+    is_plain_map,
+    parts_of,
+    put_field,
+)
 from firestore_migrations.firestore.impossible import fault_of_key
 from firestore_migrations.firestore.settling import Settling
 from firestore_migrations.firestore.values import same
 
 CREATED, UPDATED, DELETED = "created", "updated", "deleted"
+_SHORT_MASK = 20  # one of many names is that document's own, and would fill memory
 _DEEPEST_MASK = 20  # a path of more parts is refused; the map above is then written whole
 
 
@@ -32,12 +37,12 @@ class Change(NamedTuple):
     Attributes:
         operation: `created`, `updated` or `deleted`.
         write: the serialised `Write`, with its precondition.
-        after: the `Document` that the write leaves, serialised; None for a deleted one.
+        after: the `Document` that the write leaves, serialised; None for a deleted one, or where nobody asked for it.
     """
 
     operation: str
     write: bytes
-    after: bytes | None
+    after: bytes | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -60,14 +65,14 @@ def change_of(document: Document, now: Any) -> Change | None:
     Raises:
         InvalidValue: a value that Firestore cannot hold, with the path of its field.
     """
-    stored = document._stored  # noqa: SLF001 -- the planner's side of Document
+    stored, full_name = document._stored, document._full_name  # noqa: SLF001 -- the planner's side of Document
     if not document._exists:  # noqa: SLF001
-        return None if stored is None else deletion(stored)
+        return None if stored is None else deletion(full_name, stored)
     changes = document._changes()  # noqa: SLF001
     if stored is not None and not changes:
         return None
     before = {} if stored is None else stored.fields
-    update = wire.Document(name=document._full_name)  # noqa: SLF001
+    update = wire.Document(name=full_name)
     fields, settling = update.fields, Settling()
     values = {}
     for name, value in changes.items():
@@ -75,21 +80,38 @@ def change_of(document: Document, now: Any) -> Change | None:
         if fault is not None and name not in set(before):  # protobuf looks up no surrogate
             raise InvalidValue(f"A field of {document.path} cannot be: {fault[0]}.", fault[1], path=document.path)
         values[name] = settling.put(fields, (name,), value, before.get(name))
-    return change(stored, update, values, settling.stamps, now, document._raw)  # noqa: SLF001
+    new = _serialised(update)
+    found = _change(stored, update, values, new, settling.stamps)
+    if found is None:
+        return None
+    raw = document._raw or (b"" if stored is None else stored.SerializeToString())  # noqa: SLF001
+    after = raw + new  # of two values of a field, on the wire, the later one counts
+    gone = [name for name, value in values.items() if value is None]
+    if gone or settling.stamps:
+        after = _completed(after, gone, settling.stamps, now)
+    return Change(found.operation, found.write, after)
 
 
-def deletion(stored: Any) -> Change:
+def deletion(full_name: str, stored: Any) -> Change:
     """The write that deletes a document if it is still as stored."""
-    return Change(DELETED, wire.Write(delete=stored.name).SerializeToString() + _if_still(stored), None)
+    return Change(DELETED, wire.Write(delete=full_name).SerializeToString() + _if_still(stored))
 
 
-def change(  # noqa: PLR0913
-    stored: Any | None,
-    update: Any,
-    values: Mapping[str, Any | None],
-    stamps: Sequence[FieldPath],
-    now: Any,
-    raw: bytes | None = None,
+def replacement(stored: Any | None, document: Any, stamps: Iterable[FieldPath]) -> Change | None:
+    """The write that makes a document of the stored one, or None if nothing differs; without what it leaves.
+
+    Args:
+        stored: the document; None for one that is to be created.
+        document: what it is to be, with its name.
+        stamps: the paths of fields that the server fills with its time.
+    """
+    update = wire.Document(name=document.name, fields=document.fields)
+    values = {**({} if stored is None else dict.fromkeys(stored.fields)), **update.fields}
+    return _change(stored, update, values, _serialised(update), stamps)
+
+
+def _change(
+    stored: Any | None, update: Any, values: Mapping[str, Any | None], new: bytes, stamps: Iterable[FieldPath]
 ) -> Change | None:
     """The write that gives a document new values of top-level fields, or None if nothing differs.
 
@@ -97,26 +119,18 @@ def change(  # noqa: PLR0913
         stored: the document; None for one that is to be created.
         update: a `Document` of its name and the new values; those that are there already are taken out of it.
         values: what is in `update`, by name; None for a field that goes.
+        new: `update`, serialised.
         stamps: the paths of fields that the server fills with its time.
-        now: the timestamp that stands for that time in the after-image.
-        raw: the bytes of `stored`, where they are at hand.
     """
-    new = _serialised(update)
-    before: Mapping[str, Any] = {} if stored is None else stored.fields
-    masks: list[FieldPath] = []
-    is_narrower = _narrow(update.fields, values, before, (), masks)
-    if stored is not None and not masks and not stamps:
-        return None
-    if stored is not None and raw is None:
-        raw = stored.SerializeToString()
-    after = (raw or b"") + new  # of two values of a field, on the wire, the later one counts
-    removed = [name for name, value in values.items() if value is None]
-    if removed or stamps:
-        after = _completed(after, removed, stamps, now)
-    write = wire.Update(update=_serialised(update) if is_narrower else new).SerializeToString()
+    transforms = _transforms(stamps)
     if stored is None:
-        return Change(CREATED, write + _IF_MISSING + _transforms(stamps), after)
-    return Change(UPDATED, write + _mask(tuple(masks)) + _if_still(stored) + _transforms(stamps), after)
+        return Change(CREATED, wire.Update(update=new).SerializeToString() + _if_missing() + transforms)
+    masks: list[FieldPath] = []
+    is_narrower = _narrow(update.fields, values, stored.fields, (), masks)
+    if not masks and not transforms:
+        return None
+    write = wire.Update(update=_serialised(update) if is_narrower else new).SerializeToString()
+    return Change(UPDATED, write + _mask(masks) + _if_still(stored) + transforms)
 
 
 def _completed(after: bytes, removed: Iterable[str], stamps: Iterable[FieldPath], now: Any) -> bytes:
@@ -137,20 +151,18 @@ def _narrow(
     is_narrower = False
     for name, value in values.items():
         here, old = (*path, name), before.get(name)
-        if value is None:
-            if old is not None:
+        if value is None or old is None:
+            if value is not old:
                 masks.append(here)
-        elif old is None:
-            masks.append(here)
         elif same(old, value):
             del new[name]
             is_narrower = True
         elif is_plain_map(value) and is_plain_map(old) and len(here) < _DEEPEST_MASK:
             inner, inner_before = value.map_value.fields, old.map_value.fields
-            _narrow(inner, {**dict.fromkeys(inner_before), **inner}, inner_before, here, masks)
+            is_narrower |= _narrow(inner, {**dict.fromkeys(inner_before), **inner}, inner_before, here, masks)
             if not inner:
                 del new[name]
-            is_narrower = True
+                is_narrower = True
         else:
             masks.append(here)
     return is_narrower
@@ -161,10 +173,15 @@ def _serialised(message: Any) -> bytes:
     return message.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
 
 
-@lru_cache(maxsize=1024)
-def _mask(paths: tuple[FieldPath, ...]) -> bytes:
-    """The part of a `Write` that says which fields it touches: most documents of a step have the same."""
-    return _serialised(wire.Write(update_mask=wire.DocumentMask(field_paths=sorted(map(api_path, paths)))))
+def _mask(paths: list[FieldPath]) -> bytes:
+    """The part of a `Write` that says which fields it touches; what most documents of a step share is made once."""
+    names = tuple(sorted(map(api_path, paths)))
+    return (_mask_of if len(names) <= _SHORT_MASK else _mask_of.__wrapped__)(names)
+
+
+@lru_cache(maxsize=256)
+def _mask_of(names: tuple[str, ...]) -> bytes:
+    return _serialised(wire.Write(update_mask=wire.DocumentMask(field_paths=names)))
 
 
 def _if_still(stored: Any) -> bytes:
@@ -174,7 +191,9 @@ def _if_still(stored: Any) -> bytes:
     return _serialised(write)
 
 
-_IF_MISSING = _serialised(wire.Write(current_document=wire.Precondition(exists=False)))
+def _if_missing() -> bytes:
+    """The part of a `Write` that has it refused where there is a document."""
+    return _serialised(wire.Write(current_document=wire.Precondition(exists=False)))
 
 
 def _transforms(stamps: Iterable[FieldPath]) -> bytes:
@@ -197,7 +216,7 @@ def applied(stored: Any | None, write: Any) -> Any | None:
         return after
     after.CopyFrom(stored)
     for text in write.update_mask.field_paths:
-        path = FieldPathParser.from_api_repr(text).parts
+        path = parts_of(text)
         value = field_at(write.update.fields, path)
         if value is not None:
             put_field(after.fields, path, value)
@@ -210,9 +229,9 @@ def written_paths(write: Any) -> list[FieldPath]:
     """The paths of the fields that a write changes; the empty one where it is the whole document."""
     if write.WhichOneof("operation") == "delete" or not write.HasField("update_mask"):
         return [()]
-    return [FieldPathParser.from_api_repr(text).parts for text in write.update_mask.field_paths] + stamped_paths(write)
+    return [parts_of(text) for text in write.update_mask.field_paths] + stamped_paths(write)
 
 
 def stamped_paths(write: Any) -> list[FieldPath]:
     """The paths of the fields that the server fills with its time."""
-    return [FieldPathParser.from_api_repr(transform.field_path).parts for transform in write.update_transforms]
+    return [parts_of(transform.field_path) for transform in write.update_transforms]

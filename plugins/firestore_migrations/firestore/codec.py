@@ -13,11 +13,10 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud.firestore import Client, DocumentReference
 from google.cloud.firestore_v1.services.firestore import FirestoreClient
 from google.cloud.firestore_v1.services.firestore.transports.grpc import FirestoreGrpcTransport
-from google.cloud.firestore_v1.transforms import DELETE_FIELD as OFFICIAL_DELETE_FIELD
 
 from firestore_migrations.firestore import values
 from firestore_migrations.firestore.connection import Reader
-from firestore_migrations.firestore.sentinels import DELETE_FIELD
+from firestore_migrations.firestore.settling import is_delete
 
 
 class _Noticed(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
@@ -67,7 +66,7 @@ class Codec:
 
     def is_delete(self, value: Any) -> bool:
         """Whether the value stands for the removal of its field."""
-        return value is DELETE_FIELD or value is OFFICIAL_DELETE_FIELD
+        return is_delete(value)
 
     def reference(self, full_name: str) -> DocumentReference:
         """The official reference of a resource name, in whichever database it lies."""

@@ -93,13 +93,20 @@ class Document(MutableMapping[str, Any]):
         return value
 
     def _decoded(self, name: str) -> Any:
-        stored = None if self._stored is None else self._stored.fields.get(name)
+        stored = self._field(name)
         if stored is None:
             raise KeyError(name)
         value = self._codec.decode(stored)
         is_fixed = type(value) in ATOMS or isinstance(value, datetime)
         (self._read if is_fixed else self._touched)[name] = value
         return value
+
+    def _field(self, name: str) -> Any | None:
+        """The stored value of a field; None where it is absent, as every name is that is not Unicode text."""
+        try:
+            return None if self._stored is None else self._stored.fields.get(name)
+        except UnicodeEncodeError:
+            return None
 
     def __setitem__(self, name: str, value: Any) -> None:
         self._refuse_when_frozen()
@@ -118,7 +125,7 @@ class Document(MutableMapping[str, Any]):
     def __contains__(self, name: object) -> bool:
         if name in self._touched:
             return self._touched[name] is not _GONE
-        return self._stored is not None and isinstance(name, str) and name in self._stored.fields
+        return isinstance(name, str) and self._field(name) is not None
 
     def __iter__(self) -> Iterator[str]:
         names = set(self._touched)

@@ -10,6 +10,8 @@ from firestore_migrations.firestore.values import same
 
 FieldPath = tuple[str, ...]
 _SIMPLE = re.compile(r"[a-zA-Z_][a-zA-Z_0-9]*")
+_PART = re.compile(r"([^`.]+)|`((?:[^`\\]|\\.)*)`", re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
 @lru_cache(maxsize=4096)
@@ -18,6 +20,12 @@ def api_path(path: FieldPath) -> str:
     return ".".join(
         name if _SIMPLE.fullmatch(name) else "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`" for name in path
     )
+
+
+@lru_cache(maxsize=4096)
+def parts_of(text: str) -> FieldPath:
+    """The field path that `api_path` has written; the official parser takes no name that ends in a backslash."""
+    return tuple(plain or _ESCAPED.sub(r"\1", quoted) for plain, quoted in _PART.findall(text))
 
 
 def field_at(fields: Any, path: FieldPath) -> Any | None:

@@ -3,8 +3,6 @@
 What a script has recorded is in no index of the server, and its queries must see it all the same.
 """
 
-# ruff: noqa: TID253 -- only the engine loads this module, never a DAG file
-
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
@@ -13,9 +11,8 @@ from dataclasses import dataclass
 from functools import total_ordering
 from typing import Any
 
-from google.cloud.firestore_v1.field_path import FieldPath
-
 from firestore_migrations.firestore import wire
+from firestore_migrations.firestore.fields import parts_of
 from firestore_migrations.firestore.filters import Condition, matches
 from firestore_migrations.firestore.ordering import name_key, order_key
 
@@ -84,7 +81,7 @@ class Asked:
             self._turn_round()
         orders = self.query.order_by
         self.is_by_name = orders[0].field.field_path == NAME and orders[0].direction == _ASCENDING
-        self._orders = [(_parts(order.field.field_path), order.direction == _DESCENDING) for order in orders]
+        self._orders = [(parts_of(order.field.field_path), order.direction == _DESCENDING) for order in orders]
         equal, self._rest = _split(self.query)
         self.equalities = {path: order_key(condition.value) for path, condition in equal.items()}
         self._predicate = _all([_compiled(item) for item in self._rest])
@@ -176,7 +173,7 @@ def projected(document: Any, projection: Any) -> Any:
         if document.HasField(time):
             getattr(result, time).CopyFrom(getattr(document, time))
     for selected in projection.fields:
-        path = _parts(selected.field_path)
+        path = parts_of(selected.field_path)
         value = _field(document.fields, path)
         if value is not None:
             fields = result.fields
@@ -188,7 +185,7 @@ def projected(document: Any, projection: Any) -> Any:
 
 def field_of(document: Any, path: str) -> Any | None:
     """The stored value at a field path as Firestore writes it; None where it is missing."""
-    return _field(document.fields, _parts(path))
+    return _field(document.fields, parts_of(path))
 
 
 def _field(fields: Any, path: tuple[str, ...]) -> Any | None:
@@ -199,10 +196,6 @@ def _field(fields: Any, path: tuple[str, ...]) -> Any | None:
         value = fields[name]
         fields = value.map_value.fields
     return value
-
-
-def _parts(field_path: str) -> tuple[str, ...]:
-    return tuple(FieldPath.from_api_repr(field_path).parts)
 
 
 def _split(query: Any) -> tuple[dict[tuple[str, ...], Condition], list[Any]]:
@@ -234,7 +227,7 @@ def _condition(item: Any) -> Condition | None:
     simple = getattr(item, kind)
     operator = type(simple).Operator.Name(simple.op)
     op, value = _UNARY[operator] if kind == "unary_filter" else (_OPERATORS[operator], simple.value)
-    return Condition(_parts(simple.field.field_path), op, value)
+    return Condition(parts_of(simple.field.field_path), op, value)
 
 
 def _compiled(item: Any) -> Predicate:

@@ -36,6 +36,11 @@ def is_sentinel(value: Any) -> bool:
     return isinstance(value, _SENTINELS)
 
 
+def is_delete(value: Any) -> bool:
+    """Whether a value stands for the removal of its field."""
+    return value is sentinels.DELETE_FIELD or value is official.DELETE_FIELD
+
+
 def is_server_time(value: Any) -> bool:
     """Whether a value stands for the server's time."""
     return any(value is stamp for stamp in _STAMPS)
@@ -85,9 +90,11 @@ class Settling:
         if not _holds_sentinel(value):
             encode_into(target, value, api_path(path), depth=len(path) - 1)
             return
+        encode_into(target, {}, api_path(path), depth=len(path) - 1)
         old_fields = old.map_value.fields if old is not None and is_plain_map(old) else {}
-        target.map_value.SetInParent()
         for name, item in value.items():
+            if is_delete(item):
+                continue
             fault = fault_of_key(name)
             if fault is not None:
                 raise InvalidValue(f"Field {api_path(path)!r}: {fault[0]}.", fault[1], field_path=api_path(path))
@@ -109,7 +116,7 @@ class Settling:
 
 
 def _items(value: Any, path: FieldPath) -> list[Any]:
-    return list(encode(list(value.values), api_path(path)).array_value.values)
+    return list(encode(list(value.values), api_path(path), depth=len(path) - 1).array_value.values)
 
 
 def _array(old: Any | None, combine: Callable[[list[Any]], list[Any]]) -> Any:

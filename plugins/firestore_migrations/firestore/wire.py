@@ -106,6 +106,11 @@ class Stored(NamedTuple):
     raw: bytes
 
 
+def document_of(raw: bytes | None) -> Any | None:
+    """The protobuf document of raw bytes; None of None."""
+    return None if raw is None else Document.FromString(raw)
+
+
 def micros(timestamp: Any) -> int:
     """A protobuf timestamp in microseconds since 1970, Firestore's own precision."""
     return timestamp.seconds * 1_000_000 + timestamp.nanos // 1000  # type: ignore[no-any-return]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from firestore_migrations.authoring.drafts import Base
@@ -17,7 +18,7 @@ from firestore_migrations.runs.failure import CONFLICT, Failure
 from firestore_migrations.runs.ledger import Ledger
 from firestore_migrations.runs.plan import Plan, find_plan
 from firestore_migrations.runs.plan_writer import PlanWriter
-from firestore_migrations.runs.planned import Planned
+from firestore_migrations.runs.planned import Facts, Planned
 from firestore_migrations.runs.planner import Planner
 from firestore_migrations.runs.preflight import Course, course_of
 from firestore_migrations.runs.run import Run, instant
@@ -58,8 +59,7 @@ def dry_run(run: Run, shard: int) -> dict[str, Any]:
 
 def _plan(run: Run, chunks: Iterator[tuple[Planned, int]], base: Base, writer: PlanWriter) -> Plan:
     """Write what is planned as it comes, and what it adds up to."""
-    scanned = unchanged = left = born = 0
-    knows_others = depends_on_others = False
+    scanned, facts = 0, Facts()
     failures: list[Failure] = []
     course = course_of(run)
     effects = SideEffects(Expiry(run.version, course.ttl.known, course.now), course.now)
@@ -75,26 +75,19 @@ def _plan(run: Run, chunks: Iterator[tuple[Planned, int]], base: Base, writer: P
                 continue
             writer.add(row)
         failures += chunk.failures
-        unchanged += chunk.unchanged
-        knows_others = knows_others or chunk.knows_others
-        depends_on_others = depends_on_others or chunk.depends_on_others
-        left += chunk.left
-        born += chunk.born
+        facts.add(chunk)
         scanned += documents
         run.pulse.add(documents)
     writer.finish_call()
     failures += writer.failures
+    facts.add(Facts(knows_others=base.codec.has_read, depends_on_others=base.codec.has_read))
     return writer.close(
         scanned=scanned,
-        unchanged=unchanged,
-        left=left,
-        born=born,
         reads=base.at.reads,
-        knows_others=knows_others or base.codec.has_read,
-        depends_on_others=depends_on_others or base.codec.has_read,
         checksum=run.migration.checksum,
         side_effects=effects.found(),
         failures=tuple((failure.path, failure.step, failure.error) for failure in failures),
+        **asdict(facts),
     )
 
 

@@ -12,8 +12,7 @@ from firestore_migrations.firestore.fields import same_fields
 from firestore_migrations.firestore.ordering import name_key
 from firestore_migrations.firestore.wire import Stored
 from firestore_migrations.runs.committed import Committed
-
-_AT_ONCE = 500
+from firestore_migrations.runs.snapshot import ROWS_AT_ONCE
 
 
 class Written(NamedTuple):
@@ -80,7 +79,7 @@ class Expected:
         if self._next is not None:
             self._missed.append(self._next)
         self._next = next(self._remaining, None)
-        if len(self._missed) == _AT_ONCE:
+        if len(self._missed) == ROWS_AT_ONCE:
             self._give(self._missed)
             self._missed = []
 
@@ -98,6 +97,5 @@ def holds(item: Committed, stored: Stored | None) -> bool:
         return True
     if stored is None or item.row.operation == "deleted":
         return False
-    before = None if item.row.before is None else wire.Document.FromString(item.row.before)
-    after = applied(before, wire.Write.FromString(item.row.write))
+    after = applied(wire.document_of(item.row.before), wire.Write.FromString(item.row.write))
     return same_fields(after, wire.Document.FromString(stored.raw))

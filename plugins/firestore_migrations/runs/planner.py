@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any, NamedTuple
 
 from firestore_migrations.authoring.database import Database, Skipped
@@ -92,6 +93,8 @@ class Planner:
 
     def matches(self, stored: Stored) -> bool:
         """Whether a document passes the filters of the step's scope."""
+        if not self._conditions:
+            return True
         fields = wire.Document.FromString(stored.raw).fields
         return all(filters.matches(condition, fields) for condition in self._conditions)
 
@@ -103,22 +106,15 @@ class Planner:
         """
         if not self._step.idempotent:
             return
-        failed = {failure.path for failure in planned.failures}
         second = Planner(self._step, self._base.over(planned.after), self._now + LATER, self._version)
         second._planned_elsewhere = self._planned_elsewhere
+        left = list(self._left(documents, planned))
+        born = list(filter(self.matches, self._born_into_the_scope(documents, planned)))
+        kept = list(filter(self.matches, left))
+        planned.left, planned.born = len(left) - len(kept), len(born)
         again = Planned()
-        for stored in [*documents, *self._born_into_the_scope(documents, planned)]:
-            if stored.path in failed:
-                continue
-            after = planned.after.get(stored.path, stored.raw)
-            if after is None:
-                continue
-            left = Stored(stored.path, stored.create_time, stored.update_time, after)
-            if self._conditions and not self.matches(left):
-                planned.left += stored.update_time > 0
-                continue
-            planned.born += stored.update_time == 0  # it is not stored yet
-            for path, _, change in second._changes(left, again):
+        for stored in chain(kept, born):
+            for path, _, change in second._changes(stored, again):
                 if not (change.operation == CREATED and hash(path) in self._planned_elsewhere):
                     raise _not_idempotent(self._step, path, change.fields)
             if again.failures:
@@ -184,6 +180,15 @@ class Planner:
 
     def _drafts(self, base: Base) -> Drafts:
         return Drafts(base, self._stamp, self._salt)
+
+    @staticmethod
+    def _left(documents: Sequence[Stored], planned: Planned) -> Iterator[Stored]:
+        """The documents as the plan would leave them; those that failed are left out, and those that it deletes."""
+        failed = {failure.path for failure in planned.failures}
+        for stored in documents:
+            after = planned.after.get(stored.path, stored.raw)
+            if after is not None and stored.path not in failed:
+                yield Stored(stored.path, stored.create_time, stored.update_time, after)
 
     def _born_into_the_scope(self, documents: Sequence[Stored], planned: Planned) -> Iterator[Stored]:
         """Documents that the step itself adds to its own scope: it would be called with them the next time."""

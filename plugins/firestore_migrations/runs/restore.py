@@ -43,13 +43,13 @@ def restored(undo: Undo, present: Any | None, is_ours: Callable[[int], bool]) ->
         present: the document as it is now, or None.
         is_ours: whether a time, in microseconds, is that of a commit of the version's runs.
     """
-    if len(undo.rows) > 1 and same_fields(present, document_of(undo.rows[-1].row.before)):
+    if len(undo.rows) > 1 and same_fields(present, wire.document_of(undo.rows[-1].row.before)):
         return Restored(present)
     document = present
     given_back: list[FieldPath] = []
     listed: dict[FieldPath, bool] = {}
     for item in undo.rows:
-        before = document_of(item.row.before)
+        before = wire.document_of(item.row.before)
         if document is not None and wire.micros(document.update_time) == item.commit_time:
             document = before
         else:
@@ -63,7 +63,7 @@ def restored(undo: Undo, present: Any | None, is_ours: Callable[[int], bool]) ->
         given_back += written_paths(wire.Write.FromString(item.row.write)) if len(undo.rows) > 1 else ()
     if not listed:
         return Restored(document)
-    oldest = document_of(undo.rows[-1].row.before)
+    oldest = wire.document_of(undo.rows[-1].row.before)
     conflicts = (path for path, is_listed in listed.items() if is_listed)
     return Restored(document, tuple(path for path in conflicts if not same_field(path, document, oldest)))
 
@@ -97,11 +97,6 @@ def taken_out(
     for name, value in merged.fields.items():
         document.fields[name].CopyFrom(value)
     return Restored(document, merged.conflicts, merged.reverted)
-
-
-def document_of(raw: bytes | None) -> Any | None:
-    """The protobuf document of its bytes; None for a missing one."""
-    return None if raw is None else wire.Document.FromString(raw)
 
 
 def _left(item: Committed, before: Any | None) -> Any | None:

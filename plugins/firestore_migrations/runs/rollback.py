@@ -17,8 +17,8 @@ from firestore_migrations.firestore.change import (
     DELETED,
     Change,
     applied,
-    change,
     deletion,
+    replacement,
     stamped_paths,
     written_paths,
 )
@@ -33,7 +33,7 @@ from firestore_migrations.runs.plan import Row, row_of
 from firestore_migrations.runs.planned import Planned
 from firestore_migrations.runs.planner import Planner
 from firestore_migrations.runs.preflight import Course
-from firestore_migrations.runs.restore import document_of, restored, taken_out
+from firestore_migrations.runs.restore import restored, taken_out
 from firestore_migrations.runs.reverse import reverse
 from firestore_migrations.runs.run import Run, instant
 from firestore_migrations.runs.undo import Undo, undos
@@ -89,7 +89,7 @@ def replanned(row: Row, present: Stored | None, codec: Codec) -> tuple[Row | Non
     """
     write = wire.Write.FromString(row.write)
     raw = None if present is None else present.raw
-    planned_from, now = document_of(row.before), document_of(raw)
+    planned_from, now = wire.document_of(row.before), wire.document_of(raw)
     merged = taken_out(applied(planned_from, write), planned_from, now)
     conflicts = list(merged.conflicts)
     stamps: list[FieldPath] = []
@@ -114,7 +114,7 @@ class _WayBack:
     def plan(self, undo: Undo, stored: Stored | None, planned: Planned) -> None:
         """Add to `planned` a row, what is left alone, both, or that nothing has to change."""
         raw = None if stored is None else stored.raw
-        now, newest = document_of(raw), undo.rows[0].row
+        now, newest = wire.document_of(raw), undo.rows[0].row
         name = self._base.codec.full_name(undo.path)
         document, conflicts, _ = restored(undo, now, self._is_ours)
         stamps: tuple[FieldPath, ...] = ()
@@ -166,10 +166,8 @@ class _WayBack:
 def _change(full_name: str, now: Any | None, document: Any | None, stamps: Iterable[FieldPath] = ()) -> Change | None:
     """The change that makes `document` of what there is now; None where they are the same."""
     if document is None:
-        return None if now is None else deletion(now)
-    update = wire.Document(name=full_name, fields=document.fields)
-    values = {**({} if now is None else dict.fromkeys(now.fields)), **update.fields}
-    return change(now, update, values, list(stamps), wire.timestamp(0))
+        return None if now is None else deletion(full_name, now)
+    return replacement(now, wire.Document(name=full_name, fields=document.fields), stamps)
 
 
 def _names(paths: Sequence[FieldPath]) -> tuple[str, ...]:

@@ -70,7 +70,7 @@ def samples(folder: Folder, parts: list[Part], count: int, policy: str) -> list[
 
 def sample(row: Row, policy: str) -> Sample:
     """A row as people read it."""
-    before = None if row.before is None else wire.Document.FromString(row.before)
+    before = wire.document_of(row.before)
     write = wire.Write.FromString(row.write)
     after = applied(before, write)
     stamps = {transform.field_path for transform in write.update_transforms}

@@ -14,6 +14,7 @@ import hashlib
 import io
 from array import array
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -44,6 +45,8 @@ def segment_name(number: int, sha256: str) -> str:
 class SegmentWriter:
     """Writes rows into as many segments as they need. Memory holds one segment at a time.
 
+    A thread compresses and stores the rows that were added last, while the next ones are made.
+
     Args:
         folder: where to.
         schema: the Arrow schema; rows are tuples in its order.
@@ -56,31 +59,43 @@ class SegmentWriter:
         self._parquet: pq.ParquetWriter | None = None
         self._rows = 0
         self._raw_bytes = 0
-        self.segments: list[Segment] = []
+        self._segments: list[Segment] = []
+        self._thread = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
 
     def add(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Add rows as one row group."""
+        """Add rows as one row group; what went wrong with those before is raised here, or by `close`."""
         if not rows:
             return
+        columns = [
+            column_of(column, field.type) for column, field in zip(zip(*rows, strict=True), self._schema, strict=True)
+        ]
+        self._wait()
+        self._writing = self._thread.submit(self._write, pa.Table.from_arrays(columns, schema=self._schema))
+
+    def close(self) -> list[Segment]:
+        """Write what is left, and return all segments in order."""
+        self._wait()
+        self._flush()
+        self._thread.shutdown()
+        return self._segments
+
+    def _wait(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def _write(self, table: pa.Table) -> None:
         if self._parquet is None:
             self._buffer = io.BytesIO()
             self._parquet = pq.ParquetWriter(
                 self._buffer, self._schema, compression="zstd", use_dictionary=False, write_statistics=False
             )
-        columns = [
-            column_of(column, field.type) for column, field in zip(zip(*rows, strict=True), self._schema, strict=True)
-        ]
-        table = pa.Table.from_arrays(columns, schema=self._schema)
-        self._parquet.write_table(table, row_group_size=len(rows))
-        self._rows += len(rows)
+        self._parquet.write_table(table, row_group_size=len(table))
+        self._rows += len(table)
         self._raw_bytes += table.nbytes
         if self._rows >= _SEGMENT_ROWS or self._raw_bytes >= _SEGMENT_BYTES:
             self._flush()
-
-    def close(self) -> list[Segment]:
-        """Write what is left, and return all segments in order."""
-        self._flush()
-        return self.segments
 
     def _flush(self) -> None:
         if self._parquet is None:
@@ -89,9 +104,9 @@ class SegmentWriter:
         self._parquet = None
         data = self._buffer.getvalue()
         sha256 = hashlib.sha256(data).hexdigest()
-        name = segment_name(len(self.segments), sha256)
+        name = segment_name(len(self._segments), sha256)
         self._folder.write(name, data)
-        self.segments.append(Segment(name, self._rows, len(data), sha256))
+        self._segments.append(Segment(name, self._rows, len(data), sha256))
         self._rows = self._raw_bytes = 0
 
 
