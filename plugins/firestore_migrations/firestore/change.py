@@ -74,19 +74,21 @@ def change_of(document: Document, now: Any) -> Change | None:
     before = {} if stored is None else stored.fields
     update = wire.Document(name=full_name)
     fields, settling = update.fields, Settling()
-    values = {}
+    values: dict[str, Any | None] = {}
+    gone = []
     for name, value in changes.items():
         fault = fault_of_key(name)
         if fault is not None and name not in set(before):  # protobuf looks up no surrogate
             raise InvalidValue(f"A field of {document.path} cannot be: {fault[0]}.", fault[1], path=document.path)
         values[name] = settling.put(fields, (name,), value, before.get(name))
+        if values[name] is None:
+            gone.append(name)
     new = _serialised(update)
     found = _change(stored, update, values, new, settling.stamps)
     if found is None:
         return None
     raw = document._raw or (b"" if stored is None else stored.SerializeToString())  # noqa: SLF001
     after = raw + new  # of two values of a field, on the wire, the later one counts
-    gone = [name for name, value in values.items() if value is None]
     if gone or settling.stamps:
         after = _completed(after, gone, settling.stamps, now)
     return Change(found.operation, found.write, after)
@@ -175,13 +177,12 @@ def _serialised(message: Any) -> bytes:
 
 def _mask(paths: list[FieldPath]) -> bytes:
     """The part of a `Write` that says which fields it touches; what most documents of a step share is made once."""
-    names = tuple(sorted(map(api_path, paths)))
-    return (_mask_of if len(names) <= _SHORT_MASK else _mask_of.__wrapped__)(names)
+    return (_mask_of if len(paths) <= _SHORT_MASK else _mask_of.__wrapped__)(tuple(paths))
 
 
 @lru_cache(maxsize=256)
-def _mask_of(names: tuple[str, ...]) -> bytes:
-    return _serialised(wire.Write(update_mask=wire.DocumentMask(field_paths=names)))
+def _mask_of(paths: tuple[FieldPath, ...]) -> bytes:
+    return _serialised(wire.Write(update_mask=wire.DocumentMask(field_paths=sorted(map(api_path, paths)))))
 
 
 def _if_still(stored: Any) -> bytes:
