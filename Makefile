@@ -17,8 +17,8 @@ demo: $(READY) ## watch a migration run from end to end, in this terminal
 up: $(READY) ## serve Airflow with the migrations, on an emulator with data
 	$(BIN)/python -m demo.up $(ARGS)
 
-test: $(READY) ## run the tests, two at a time; ARGS="-k lease" picks some
-	$(BIN)/pytest --numprocesses 2 --dist worksteal $(ARGS)
+test: $(READY) ## run the tests, three at a time; ARGS="-k lease" picks some
+	$(BIN)/pytest --numprocesses 3 --dist worksteal $(ARGS)
 
 test-page: $(READY) ## use the page in Chromium on a running Airflow; takes six minutes
 	$(BIN)/pytest tests/web $(ARGS)

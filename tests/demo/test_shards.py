@@ -66,7 +66,7 @@ def test_a_run_in_eight_shards_on_four_workers_plans_and_writes_what_one_shard_d
             Standalone(home) as airflow,
             AirflowApi(f"http://127.0.0.1:{port}", "admin", passwords["admin"]) as api,
         ):
-            wait_for(lambda: airflow.check() or (api.is_healthy() and set(DAGS) <= api.dags()), 240)
+            wait_for(lambda: airflow.check() or (api.is_healthy() and set(DAGS.values()) <= api.dags()), 240)
             for database in SHARDS:
                 place = {"project": project, "database": database, "emulator_host": emulator.host}
                 api.set_connection(database, "firestore", place)
