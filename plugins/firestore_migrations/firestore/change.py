@@ -99,15 +99,16 @@ def deletion(full_name: str, stored: Any) -> Change:
     return Change(DELETED, wire.Write(delete=full_name).SerializeToString() + _if_still(stored))
 
 
-def replacement(stored: Any | None, document: Any, stamps: Iterable[FieldPath]) -> Change | None:
-    """The write that makes a document of the stored one, or None if nothing differs; without what it leaves.
+def replacement(full_name: str, stored: Any | None, document: Any, stamps: Iterable[FieldPath]) -> Change | None:
+    """The write that gives the stored document the fields of another, or None if nothing differs; without `after`.
 
     Args:
+        full_name: its resource name.
         stored: the document; None for one that is to be created.
-        document: what it is to be, with its name.
+        document: whose fields it is to have.
         stamps: the paths of fields that the server fills with its time.
     """
-    update = wire.Document(name=document.name, fields=document.fields)
+    update = wire.Document(name=full_name, fields=document.fields)
     values = {**({} if stored is None else dict.fromkeys(stored.fields)), **update.fields}
     return _change(stored, update, values, _serialised(update), stamps)
 

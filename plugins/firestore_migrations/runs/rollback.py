@@ -167,7 +167,7 @@ def _change(full_name: str, now: Any | None, document: Any | None, stamps: Itera
     """The change that makes `document` of what there is now; None where they are the same."""
     if document is None:
         return None if now is None else deletion(full_name, now)
-    return replacement(now, wire.Document(name=full_name, fields=document.fields), stamps)
+    return replacement(full_name, now, document, stamps)
 
 
 def _names(paths: Sequence[FieldPath]) -> tuple[str, ...]:
