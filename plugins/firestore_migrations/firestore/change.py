@@ -65,14 +65,14 @@ def change_of(document: Document, now: Any) -> Change | None:
     Raises:
         InvalidValue: a value that Firestore cannot hold, with the path of its field.
     """
-    stored, full_name = document._stored, document._full_name  # noqa: SLF001 -- the planner's side of Document
+    stored = document._stored  # noqa: SLF001 -- the planner's side of Document
     if not document._exists:  # noqa: SLF001
-        return None if stored is None else deletion(full_name, stored)
+        return None if stored is None else deletion(document._full_name, stored)  # noqa: SLF001
     changes = document._changes()  # noqa: SLF001
     if stored is not None and not changes:
         return None
     before = {} if stored is None else stored.fields
-    update = wire.Document(name=full_name)
+    update = wire.Document(name=document._full_name)  # noqa: SLF001
     fields, settling = update.fields, Settling()
     values: dict[str, Any | None] = {}
     gone = []

@@ -63,33 +63,27 @@ class Settling:
         Returns:
             What was put there; None where the field goes away, or where the server fills one that is missing.
         """
-        name, kind = path[-1], type(value)
-        if kind in ATOMS:
-            target = fields[name]
-            encode_into(target, value, api_path(path), depth=len(path) - 1)
-            return target
-        if kind is wire.Value:
-            fields[name].CopyFrom(value)
-        elif isinstance(value, Mapping):
-            self._put_map(fields[name], path, value, old)
-        elif isinstance(value, _SENTINELS):
-            worked_out = self.work_out(value, old, path)
-            if worked_out is None:
+        is_atom = type(value) in ATOMS
+        if not is_atom and is_sentinel(value):
+            value = self.work_out(value, old, path)
+            if value is None:
                 return None
-            fields[name].CopyFrom(worked_out)
-        elif isinstance(value, (list, tuple)) and _holds_sentinel(value):
+        target = fields[path[-1]]
+        if type(value) is wire.Value:
+            target.CopyFrom(value)
+        elif is_atom or not _holds_sentinel(value):
+            encode_into(target, value, api_path(path), depth=len(path) - 1)
+        elif isinstance(value, Mapping):
+            self._put_map(target, path, value, old)
+        else:
             raise InvalidValue(
                 f"Field {api_path(path)} has a sentinel inside an array.",
                 "Assign the sentinel to the field itself.",
             )
-        else:
-            encode_into(fields[name], value, api_path(path), depth=len(path) - 1)
-        return fields[name]
+        return target
 
     def _put_map(self, target: Any, path: FieldPath, value: Mapping[str, Any], old: Any | None) -> None:
-        if not _holds_sentinel(value):
-            encode_into(target, value, api_path(path), depth=len(path) - 1)
-            return
+        """Make of an empty `Value` a map that has a sentinel in it."""
         encode_into(target, {}, api_path(path), depth=len(path) - 1)
         old_fields = old.map_value.fields if old is not None and is_plain_map(old) else {}
         for name, item in value.items():
