@@ -107,9 +107,8 @@ def _read_all(writer: Any, codec: Any) -> dict[str, Fields]:
     from firestore_migrations.firestore.document import Document
     from firestore_migrations.firestore.scan import collection_query, run_query
 
-    _, now = writer.get(["_migrations/_lease"])
     query = collection_query("", all_descendants=True)
-    found = run_query(writer, f"{writer.address.name}/documents", query, now)
+    found = run_query(writer, f"{writer.address.name}/documents", query, None)
     return {
         stored.path: Document(stored.path, codec, wire.Document.FromString(stored.raw)).to_dict()
         for stored in found

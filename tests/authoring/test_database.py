@@ -161,7 +161,7 @@ def test_the_servers_time_is_the_stamp_until_it_is_known(emulator, project: str)
     for sentinel in (ours.SERVER_TIMESTAMP, firestore.SERVER_TIMESTAMP):
         db.set("c/a", {"at": sentinel, "m": {"at": sentinel}})
         assert db.document("c/a").get().to_dict() == {"at": NOW, "m": {"at": NOW}}
-        (_, _, change) = next(db._drafts.changes())
+        ((_, _, change),) = db._drafts.changes()
         write = wire.Write.FromString(change.write)
         assert [t.field_path for t in write.update_transforms] == ["at", "m.at"]
 

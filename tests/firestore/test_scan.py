@@ -81,6 +81,27 @@ def test_a_scan_that_is_cut_goes_on_behind_the_last_name(emulator: Emulator, wri
         assert network.broken["RunQuery"] >= 3
 
 
+def test_a_query_of_the_present_that_is_cut_goes_on_at_the_time_that_it_has_seen(
+    emulator: Emulator, writer: Writer
+) -> None:
+    at = put(writer, *[f"c/{n:02}" for n in range(13)], n=1)
+    expected = list(scan(writer, Scope("c"), at))
+
+    def write_meanwhile(_: float) -> None:
+        put(writer, "c/05x", "c/12", n=2)
+        writer.commit([wire.Write(delete=writer.full_name("c/11")).SerializeToString()], 10)
+
+    with (
+        BadNetwork(emulator.host, cuts=5) as network,
+        Reader(Address(writer.address.project, emulator_host=network.host)) as reader,
+    ):
+        query = collection_query("c")
+        found = run_query(reader, f"{writer.address.name}/documents", query, None, ALL, write_meanwhile)
+        assert list(found) == expected
+        assert network.broken["RunQuery"] >= 2
+    assert list(scan(writer, Scope("c"), put(writer, "d/1"))) != expected
+
+
 def test_a_scan_gives_up_after_a_dozen_fruitless_attempts(emulator: Emulator, writer: Writer) -> None:
     at = put(writer, "c/1")
     slept: list[float] = []

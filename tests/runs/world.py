@@ -188,9 +188,8 @@ class World:
         self.writer.close()
 
     def _everything(self) -> list[tuple[str, bytes]]:
-        _, now = self.writer.get(["_migrations/_lease"])
         query = collection_query("", all_descendants=True)
-        found = run_query(self.writer, f"{self.address.name}/documents", query, now)
+        found = run_query(self.writer, f"{self.address.name}/documents", query, None)
         return [(stored.path, stored.raw) for stored in found]
 
     def _decoded(self) -> list[tuple[str, dict[str, Any]]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from firestore_migrations.authoring.client.overlay import Overlay
@@ -171,7 +171,7 @@ class Drafts:
         if path in self._waiting:
             self._play(path)
         document = self._documents[path]
-        change = self._change(document)
+        change = change_of(document, self._stamp)
         return document._stored if change is None else wire.document_of(change.after)  # noqa: SLF001
 
     def is_only_created(self, path: str) -> bool:
@@ -214,10 +214,10 @@ class Drafts:
         Raises:
             InvalidValue: a value that Firestore cannot hold.
         """
-        self._settled = {path: self._change(document) for path, document in self._documents.items()}
+        self._settled = {path: change_of(document, self._stamp) for path, document in self._documents.items()}
 
-    def changes(self) -> Iterator[tuple[str, Any, Change]]:
-        """Play what waits, and yield path, stored document and change of each draft that differs from what is stored.
+    def changes(self) -> list[tuple[str, Any, Change]]:
+        """Play what waits; path, stored document and change of each draft that differs from what is stored.
 
         Raises:
             DocumentError: a recorded write is impossible, or a document from `db.get()` was changed in place.
@@ -228,16 +228,18 @@ class Drafts:
             for path in list(self._waiting):
                 self._play(path)
         for view in self._handed_out:
-            if self._change(view) is not None:
+            if change_of(view, self._stamp) is not None:
                 raise DocumentError(
                     f"{view.path} was read through db.get() and then changed in place; nothing records that.",
                     f'Write db.update("{view.path}", {{...}}) instead.',
                     path=view.path,
                 )
+        changes = []
         for path, document in self._documents.items():
-            change = self._settled[path] if path in self._settled else self._change(document)
+            change = self._settled[path] if path in self._settled else change_of(document, self._stamp)
             if change is not None:
-                yield path, document._stored, change  # noqa: SLF001
+                changes.append((path, document._stored, change))  # noqa: SLF001
+        return changes
 
     def _fetch_waiting(self, paths: Iterable[str]) -> None:
         self._base.fetch(path for path in paths if path in self._waiting)
@@ -246,9 +248,6 @@ class Drafts:
         document = self._documents[path] = Document(path, self._base.codec, self._base[path])
         for write in self._waiting.pop(path):
             write(document)
-
-    def _change(self, document: Document) -> Change | None:
-        return change_of(document, self._stamp)
 
 
 def checked_path(path: Any, codec: Codec) -> str:

@@ -91,7 +91,7 @@ def change_of(document: Document, now: Any) -> Change | None:
     after = raw + new  # of two values of a field, on the wire, the later one counts
     if gone or settling.stamps:
         after = _completed(after, gone, settling.stamps, now)
-    return Change(found.operation, found.write, after)
+    return Change(*found, after)
 
 
 def deletion(full_name: str, stored: Any) -> Change:
@@ -110,13 +110,14 @@ def replacement(full_name: str, stored: Any | None, document: Any, stamps: Itera
     """
     update = wire.Document(name=full_name, fields=document.fields)
     values = {**({} if stored is None else dict.fromkeys(stored.fields)), **update.fields}
-    return _change(stored, update, values, _serialised(update), stamps)
+    found = _change(stored, update, values, _serialised(update), stamps)
+    return None if found is None else Change(*found)
 
 
 def _change(
     stored: Any | None, update: Any, values: Mapping[str, Any | None], new: bytes, stamps: Iterable[FieldPath]
-) -> Change | None:
-    """The write that gives a document new values of top-level fields, or None if nothing differs.
+) -> tuple[str, bytes] | None:
+    """The operation and the write that give a document new values of top-level fields, or None if nothing differs.
 
     Args:
         stored: the document; None for one that is to be created.
@@ -127,13 +128,13 @@ def _change(
     """
     transforms = _transforms(stamps)
     if stored is None:
-        return Change(CREATED, wire.Update(update=new).SerializeToString() + _if_missing() + transforms)
+        return CREATED, wire.Update(update=new).SerializeToString() + _if_missing() + transforms
     masks: list[FieldPath] = []
     is_narrower = _narrow(update.fields, values, stored.fields, (), masks)
     if not masks and not transforms:
         return None
     write = wire.Update(update=_serialised(update) if is_narrower else new).SerializeToString()
-    return Change(UPDATED, write + _mask(masks) + _if_still(stored) + transforms)
+    return UPDATED, write + _mask(masks) + _if_still(stored) + transforms
 
 
 def _completed(after: bytes, removed: Iterable[str], stamps: Iterable[FieldPath], now: Any) -> bytes:
@@ -187,10 +188,9 @@ def _mask_of(paths: tuple[FieldPath, ...]) -> bytes:
 
 
 def _if_still(stored: Any) -> bytes:
-    """The part of a `Write` that has it refused where the document was written since."""
-    write = wire.Write()
-    write.current_document.update_time.CopyFrom(stored.update_time)
-    return _serialised(write)
+    """The part of a `Write` that has it refused where the document was written since: a `Precondition` in field 4."""
+    time = stored.update_time.SerializeToString()  # below 18 bytes, so each length is one byte
+    return b"\x22%c\x12%c%b" % (len(time) + 2, len(time), time)
 
 
 def _if_missing() -> bytes:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import grpc
@@ -41,16 +42,14 @@ class Codec:
 
     Attributes:
         has_read: whether somebody has read through a reference: what it pointed to then is in no plan.
+        decode: of a stored value, the Python value, exactly.
     """
 
     def __init__(self, reader: Reader) -> None:
+        self.decode = partial(values.decode, reference=self.reference)
         self._reader = reader
         self.has_read = False
         self._clients: dict[str, Client] = {}
-
-    def decode(self, value: Any) -> Any:
-        """The Python value of a stored one, exactly."""
-        return values.decode(value, self.reference)
 
     def encode(self, value: Any, path: str) -> Any:
         """The stored form of a Python value; `path` names the field in errors."""

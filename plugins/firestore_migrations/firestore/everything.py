@@ -34,8 +34,7 @@ def is_empty(reader: Reader) -> bool:
     """Whether the database has no document at all, the audit included. Reads one."""
     query = collection_query("", all_descendants=True)
     query.limit.value = 1
-    _, now = reader.get([f"{AUDIT_COLLECTION}/-"])
-    return not run_any_query(reader, f"{reader.address.name}/documents", query, now)
+    return not run_any_query(reader, f"{reader.address.name}/documents", query, None)
 
 
 def _all(reader: Reader, read_time: int, keys: KeyRange = ALL) -> Iterator[wire.Stored]:

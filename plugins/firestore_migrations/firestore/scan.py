@@ -150,14 +150,21 @@ def run_query(  # noqa: PLR0913 -- the clock is passed in
     reader: Reader,
     parent: str,
     query: Any,
-    read_time: int,
+    read_time: int | None,
     keys: KeyRange = ALL,
     sleep: Callable[[float], None] = time.sleep,
     *,
     window: WindowOrder | None = None,
 ) -> Iterator[wire.Stored]:
-    """Run a query that is ordered by name, or by a window, and resume it behind the last document when it breaks."""
-    request = wire.RunQueryRequest(parent=parent, structured_query=query, read_time=wire.timestamp(read_time))
+    """Run a query that is ordered by name, or by a window, and resume it behind the last document when it breaks.
+
+    Where no read time is given, the server's present is seen, and after a break what was present before it.
+    """
+    request = wire.RunQueryRequest(parent=parent, structured_query=query)
+    answer_type, answer = wire.DatedAnswer, None
+    if read_time is not None:
+        request.read_time.CopyFrom(wire.timestamp(read_time))
+        answer_type = wire.QueryAnswer
     if keys.start is not None:
         _set_cursor(request.structured_query.start_at, reader.full_name(keys.start), before=True)
     if keys.end is not None:
@@ -166,7 +173,7 @@ def run_query(  # noqa: PLR0913 -- the clock is passed in
     fruitless = 0
     while True:
         try:
-            for answer in reader.stream("RunQuery", request, wire.QueryAnswer, _STREAM_TIMEOUT):
+            for answer in reader.stream("RunQuery", request, answer_type, _STREAM_TIMEOUT):
                 if not answer.document:
                     continue  # progress without a document
                 last, fruitless = reader.stored(answer.document), 0
@@ -176,28 +183,41 @@ def run_query(  # noqa: PLR0913 -- the clock is passed in
             if not is_transient(error) or fruitless > _FRUITLESS_ATTEMPTS:
                 raise _refusal(error, read_time, window) from error
             sleep(min(5.0, 0.1 * 2**fruitless))
-            if last is not None:
-                _go_on_behind(request.structured_query, reader, last, window)
+            _go_on(request, reader, answer, last, window)
         else:
             return
 
 
-def _go_on_behind(query: Any, reader: Reader, last: wire.Stored, window: WindowOrder | None) -> None:
-    """Let a query begin behind a document: behind its name, or behind its value in the window and its name."""
-    _set_cursor(query.start_at, reader.full_name(last.path), before=False)
-    if window is not None:
-        query.start_at.values.insert(0, window.value_in(last))
+def _go_on(
+    request: Any, reader: Reader, answer: Any | None, last: wire.Stored | None, window: WindowOrder | None
+) -> None:
+    """Let a query go on behind its last document, or that one's value in the window, and at the time that it has seen.
+
+    Args:
+        request: of the query that broke.
+        reader: that sent it.
+        answer: the last one that came.
+        last: the document that came last.
+        window: whose order the query has; None for that of names.
+    """
+    if answer is not None and not request.HasField("read_time"):
+        request.read_time.CopyFrom(wire.timestamp(wire.micros(answer.read_time)))
+    if last is not None:
+        start = request.structured_query.start_at
+        _set_cursor(start, reader.full_name(last.path), before=False)
+        if window is not None:
+            start.values.insert(0, window.value_in(last))
 
 
-def _refusal(error: grpc.RpcError, read_time: int, window: WindowOrder | None) -> Exception:
+def _refusal(error: grpc.RpcError, read_time: int | None, window: WindowOrder | None) -> Exception:
     """Our error for a scan that cannot go on; the one refusal that waiting makes worse says what it is."""
     if error.code() != grpc.StatusCode.FAILED_PRECONDITION:
         return translated(error, "send the documents of a scope")
     if window is not None and "index" in (error.details() or ""):
         return window.missing_index()
-    at = wire.timestamp(read_time).ToJsonString()
+    at = "" if read_time is None else f" as they were at {wire.timestamp(read_time).ToJsonString()}"
     return ConfigurationError(
-        f"Firestore cannot send the documents of a scope as they were at {at}: FAILED_PRECONDITION.",
+        f"Firestore cannot send the documents of a scope{at}: FAILED_PRECONDITION.",
         "It keeps one hour of the past, or seven days with point-in-time recovery: enable that where backups take "
         "longer, then trigger a new run. Where the time is not the reason, the scope's filters need an index.",
         code="FAILED_PRECONDITION",
@@ -205,9 +225,11 @@ def _refusal(error: grpc.RpcError, read_time: int, window: WindowOrder | None) -
     )
 
 
-def run_any_query(reader: Reader, parent: str, query: Any, read_time: int) -> list[wire.Stored]:
+def run_any_query(reader: Reader, parent: str, query: Any, read_time: int | None) -> list[wire.Stored]:
     """Run a query of any order, whole: one that breaks is asked again from its beginning."""
-    request = wire.RunQueryRequest(parent=parent, structured_query=query, read_time=wire.timestamp(read_time))
+    request = wire.RunQueryRequest(parent=parent, structured_query=query)
+    if read_time is not None:
+        request.read_time.CopyFrom(wire.timestamp(read_time))
 
     def attempt() -> list[wire.Stored]:
         answers = reader.stream("RunQuery", request, wire.QueryAnswer, _STREAM_TIMEOUT)

@@ -65,6 +65,7 @@ def _slim_messages() -> dict[str, Any]:
         (4, "update_time", message_kind, one, _TIMESTAMP),
     )
     message("QueryAnswer", (1, "document", raw, one, None))
+    message("DatedAnswer", (1, "document", raw, one, None), (3, "read_time", message_kind, one, _TIMESTAMP))
     message(
         "LookupAnswer",
         (1, "found", raw, one, None),
@@ -83,6 +84,7 @@ def _slim_messages() -> dict[str, Any]:
 _SLIM = _slim_messages()
 SlimDocument = _SLIM["firestore_migrations.SlimDocument"]
 QueryAnswer = _SLIM["firestore_migrations.QueryAnswer"]
+DatedAnswer = _SLIM["firestore_migrations.DatedAnswer"]
 LookupAnswer = _SLIM["firestore_migrations.LookupAnswer"]
 Update = _SLIM["firestore_migrations.Update"]
 """The part of a `Write` that holds the document; the bytes of its other parts follow those of this one."""

@@ -68,8 +68,6 @@ class Ledger:
         query = collection_query(name)
         for field, value in equal.items():
             _compare(query, field, wire.StructuredQuery.FieldFilter.EQUAL, value)
-        if at is None:
-            _, at = self._reader.get([f"{collection}/-"])
         keys = ALL if ids is None else KeyRange(*(f"{collection}/{one}" for one in ids))
         for stored in run_query(self._reader, full_parent, query, at, keys):
             entry = self._entry(stored)
@@ -91,8 +89,7 @@ class Ledger:
         _compare(query, field, wire.StructuredQuery.FieldFilter.GREATER_THAN_OR_EQUAL, at_least)
         query.order_by.add(direction=wire.StructuredQuery.ASCENDING).field.field_path = field
         query.limit.value = most
-        _, at = self._reader.get([f"{collection}/-"])
-        for stored in run_any_query(self._reader, f"{self._reader.address.name}/documents/{parent}", query, at):
+        for stored in run_any_query(self._reader, f"{self._reader.address.name}/documents/{parent}", query, None):
             entry = self._entry(stored)
             if entry is not None:
                 yield stored.path.rsplit("/", 1)[-1], entry

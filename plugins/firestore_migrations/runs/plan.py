@@ -252,7 +252,7 @@ def write_rows(folder: Folder, rows: Sequence[Row]) -> str:
         return NO_ROWS
     digest = hashlib.sha256(b"".join(row.write for row in rows)).hexdigest()[:16]
     writer = SegmentWriter(folder / digest, SCHEMA)
-    writer.add(rows)
+    writer.add(zip(*rows, strict=True))
     (segment,) = writer.close()
     return f"{digest}:{segment.sha256}"
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import asdict
+from operator import eq
 from typing import Any
 
 from firestore_migrations.firestore.change import DELETED
 from firestore_migrations.runs.failure import TOO_LARGE, Failure
-from firestore_migrations.runs.plan import MOST_WRITES, SCHEMA, Plan, Row, collection_of, pins
+from firestore_migrations.runs.plan import MOST_WRITES, SCHEMA, Call, Plan, Row, collection_of, pins
 from firestore_migrations.runs.segments import SegmentWriter
 from firestore_migrations.runs.storage import Folder
 
@@ -33,6 +34,7 @@ class PlanWriter:
         self._most_bytes = request_limit - _BYTES_FOR_RECORD
         self.failures: list[Failure] = []
         self._call: list[Row] = []
+        self._call_name: Call | None = None
         self._batch: list[Row] = []
         self._batch_pins = self._batch_bytes = self._pins = 0
         self._digest = hashlib.sha256()
@@ -45,8 +47,10 @@ class PlanWriter:
 
         A call that does not fit into one request is left out, and is among the `failures`.
         """
-        if self._call and row.call != self._call[0].call:
+        call = row.call
+        if call != self._call_name:
             self.finish_call()
+            self._call_name = call
         self._call.append(row)
 
     def finish_call(self) -> None:
@@ -97,19 +101,21 @@ class PlanWriter:
 
     def _cut(self) -> None:
         """The rows at hand become a batch, and get their numbers."""
-        rows = [Row(number, *row[1:]) for number, row in enumerate(self._batch, self._next)]
-        self._segments.add(rows)
-        self._batches += bool(rows)
-        self._next += len(rows)
-        for row in rows:
-            self._digest.update(
-                b"%s\0%s\0%d\0%s" % (row.path.encode(), row.operation.encode(), len(row.write), row.write)
-            )
-        self._counts.update([(collection_of(row.path), row.operation) for row in rows])
-        self._others += sum([row.path != row.source for row in rows])
-        self._gone += sum([row.path == row.source and row.operation == DELETED for row in rows])
-        self._batch = []
+        rows, self._batch = self._batch, []
         self._batch_pins = self._batch_bytes = 0
+        if not rows:
+            return
+        _, *columns = zip(*rows, strict=True)
+        paths, sources, _, operations, _, _, writes, _ = columns
+        self._segments.add([range(self._next, self._next + len(rows)), *columns])
+        self._batches += 1
+        self._next += len(rows)
+        for path, operation, write in zip(paths, operations, writes, strict=True):
+            self._digest.update(b"%s\0%s\0%d\0%s" % (path.encode(), operation.encode(), len(write), write))
+        self._counts.update(zip(map(collection_of, paths), operations, strict=True))
+        is_own = list(map(eq, paths, sources))
+        self._others += is_own.count(False)
+        self._gone += sum(own and operation == DELETED for own, operation in zip(is_own, operations, strict=True))
 
 
 def _too_large(row: Row, rows: int, size: int) -> Failure:

@@ -226,15 +226,18 @@ class Planner:
         changes = self._settled(call, planned)
         if changes is None:
             return
-        rows = [self._row(call, *change, planned) for change in changes]
-        kept = [row for row in rows if row is not None]
-        planned.rows += kept
-        planned.unchanged += not kept
+        is_unchanged = True
+        for path, stored, change in changes:
+            row = self._row(call, path, stored, change, planned)
+            if row is not None:
+                planned.rows.append(row)
+                is_unchanged = False
+        planned.unchanged += is_unchanged
 
     def _settled(self, call: _Call, planned: Planned) -> list[tuple[str, Any, Change]] | None:
         """What a call comes to; None where one of its writes is impossible, which is noted."""
         try:
-            changes = list(call.drafts.changes())
+            changes = call.drafts.changes()
             for _, _, change in changes:
                 _refuse_impossible(change)
         except Exception as error:  # noqa: BLE001 -- a Mapping of the author's may raise anything when it is read

@@ -11,9 +11,8 @@ A row group is what was added at once; for a plan that is one batch, the rows of
 from __future__ import annotations
 
 import hashlib
-import io
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -49,13 +48,13 @@ class SegmentWriter:
 
     Args:
         folder: where to.
-        schema: the Arrow schema; rows are tuples in its order.
+        schema: the Arrow schema of the columns.
     """
 
     def __init__(self, folder: Folder, schema: pa.Schema) -> None:
         self._folder = folder
         self._schema = schema
-        self._buffer = io.BytesIO()
+        self._sink = pa.BufferOutputStream()
         self._parquet: pq.ParquetWriter | None = None
         self._rows = 0
         self._raw_bytes = 0
@@ -63,15 +62,15 @@ class SegmentWriter:
         self._thread = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
 
-    def add(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Add rows as one row group; what went wrong with those before is raised here, or by `close`."""
-        if not rows:
-            return
-        columns = [
-            column_of(column, field.type) for column, field in zip(zip(*rows, strict=True), self._schema, strict=True)
-        ]
+    def add(self, columns: Iterable[Sequence[Any]]) -> None:
+        """Add rows, at least one, as one row group; what went wrong with those before is raised here, or by `close`.
+
+        Args:
+            columns: of the schema, in its order; each has a value a row.
+        """
+        arrays = [column_of(column, field.type) for column, field in zip(columns, self._schema, strict=True)]
         self._wait()
-        self._writing = self._thread.submit(self._write, pa.Table.from_arrays(columns, schema=self._schema))
+        self._writing = self._thread.submit(self._write, pa.Table.from_arrays(arrays, schema=self._schema))
 
     def close(self) -> list[Segment]:
         """Write what is left, and return all segments in order."""
@@ -87,9 +86,9 @@ class SegmentWriter:
 
     def _write(self, table: pa.Table) -> None:
         if self._parquet is None:
-            self._buffer = io.BytesIO()
+            self._sink = pa.BufferOutputStream()  # each write to a Python file would wait for Python's lock
             self._parquet = pq.ParquetWriter(
-                self._buffer, self._schema, compression="zstd", use_dictionary=False, write_statistics=False
+                self._sink, self._schema, compression="zstd", use_dictionary=False, write_statistics=False
             )
         self._parquet.write_table(table, row_group_size=len(table))
         self._rows += len(table)
@@ -102,7 +101,7 @@ class SegmentWriter:
             return
         self._parquet.close()
         self._parquet = None
-        data = self._buffer.getvalue()
+        data = self._sink.getvalue().to_pybytes()
         sha256 = hashlib.sha256(data).hexdigest()
         name = segment_name(len(self._segments), sha256)
         self._folder.write(name, data)
@@ -137,11 +136,13 @@ def column_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """
     nulls = values.count(None)
     validity = _bits(values) if nulls else None
-    if not (pa.types.is_string(kind) or pa.types.is_binary(kind)):
-        numbers = array("q", (0 if value is None else value for value in values))
-        return pa.Array.from_buffers(kind, len(values), [validity, pa.py_buffer(numbers)], nulls)
-    texts = pa.types.is_string(kind)
-    parts = [b"" if value is None else value.encode() if texts else value for value in values]
+    is_text, is_binary = pa.types.is_string(kind), pa.types.is_binary(kind)
+    if nulls:
+        nothing: Any = "" if is_text else b"" if is_binary else 0
+        values = [nothing if value is None else value for value in values]
+    if not (is_text or is_binary):
+        return pa.Array.from_buffers(kind, len(values), [validity, pa.py_buffer(array("q", values))], nulls)
+    parts = [value.encode() for value in values] if is_text else values
     offsets = array("i", accumulate(map(len, parts), initial=0))
     buffers = [validity, pa.py_buffer(offsets), pa.py_buffer(b"".join(parts))]
     return pa.Array.from_buffers(kind, len(values), buffers, nulls)

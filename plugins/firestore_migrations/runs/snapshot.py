@@ -74,7 +74,7 @@ def take_snapshot(
     digest = hashlib.sha256()
     count = size = spots = 0
     for rows in portions(documents, lambda stored: len(stored.raw)):
-        writer.add(rows)
+        writer.add(zip(*rows, strict=True))
         count += len(rows)
         size += sum(len(stored.raw) for stored in rows)
         for stored in rows:
