@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from firestore_migrations.errors import DocumentError
 from firestore_migrations.firestore.sentinels import DELETE_FIELD
@@ -109,15 +109,17 @@ class Document(MutableMapping[str, Any]):
             return None
 
     def __setitem__(self, name: str, value: Any) -> None:
-        self._refuse_when_frozen()
+        if self._is_frozen:
+            self._refuse_change()
         if not isinstance(name, str):
             raise DocumentError(
                 f"A field's name is a str, not {type(name).__name__} ({self._path}).", "Use str(name) as the key."
             )
-        self._touched[name] = _GONE if self._codec.is_delete(value) else value
+        self._touched[name] = _GONE if type(value) not in ATOMS and self._codec.is_delete(value) else value
 
     def __delitem__(self, name: str) -> None:
-        self._refuse_when_frozen()
+        if self._is_frozen:
+            self._refuse_change()
         if name not in self:
             raise KeyError(name)
         self._touched[name] = _GONE
@@ -141,7 +143,8 @@ class Document(MutableMapping[str, Any]):
 
     def clear(self) -> None:
         """Remove every field; none is decoded for it."""
-        self._refuse_when_frozen()
+        if self._is_frozen:
+            self._refuse_change()
         stored = () if self._stored is None else self._stored.fields
         self._touched = dict.fromkeys([*self._touched, *stored], _GONE)
 
@@ -169,13 +172,12 @@ class Document(MutableMapping[str, Any]):
         """All fields as they are now, in containers of their own: changing the dict does not change the document."""
         return {name: _copy(value) for name, value in self.items()}
 
-    def _refuse_when_frozen(self) -> None:
-        if self._is_frozen:
-            raise DocumentError(
-                f"{self._path} was read through db.get() and cannot be changed in place.",
-                f'Record the change with db.update("{self._path}", {{...}}).',
-                path=self._path,
-            )
+    def _refuse_change(self) -> NoReturn:
+        raise DocumentError(
+            f"{self._path} was read through db.get() and cannot be changed in place.",
+            f'Record the change with db.update("{self._path}", {{...}}).',
+            path=self._path,
+        )
 
     # What the planner asks; authors have no use for it.
 

@@ -211,7 +211,7 @@ def pins(rows: Sequence[Row]) -> dict[str, int]:
 
     What a step makes of a document for another one is wrong once that document has changed, or is gone.
     """
-    if all(row.path == row.source for row in rows):
+    if not [row for row in rows if row.path != row.source]:
         return {}
     own: set[Call] = set()
     written: set[str] = set()

@@ -113,9 +113,9 @@ class PlanWriter:
         for path, operation, write in zip(paths, operations, writes, strict=True):
             self._digest.update(b"%s\0%s\0%d\0%s" % (path.encode(), operation.encode(), len(write), write))
         self._counts.update(zip(map(collection_of, paths), operations, strict=True))
-        is_own = list(map(eq, paths, sources))
-        self._others += is_own.count(False)
-        self._gone += sum(own and operation == DELETED for own, operation in zip(is_own, operations, strict=True))
+        kinds = Counter(zip(map(eq, paths, sources), operations, strict=True))
+        self._others += sum(count for (is_own, _), count in kinds.items() if not is_own)
+        self._gone += kinds[True, DELETED]
 
 
 def _too_large(row: Row, rows: int, size: int) -> Failure:
