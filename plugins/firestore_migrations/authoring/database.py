@@ -176,9 +176,7 @@ class Database:
         )
 
     def _checked(self, path: Any) -> str:
-        from firestore_migrations.authoring.drafts import checked_path
-
-        return checked_path(path, self._base.codec)
+        return self._drafts.checked(path)
 
 
 def copied(data: Any, path: Any) -> dict[str, Any]:

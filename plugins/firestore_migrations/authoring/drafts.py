@@ -125,6 +125,38 @@ class Drafts:
         self._own.append(path)
         return document
 
+    def checked(self, path: Any) -> str:
+        """The path, relative to the database, of a document that an author names by a path or a reference.
+
+        Raises:
+            DocumentError: it names no document, a document of another database, or one of the audit.
+        """
+        if hasattr(path, "_document_path"):
+            full_name = path._document_path  # noqa: SLF001 -- the official client has no public name for it
+            path = full_name.split("/documents/", 1)[1]
+            if full_name != self._base.codec.full_name(path):
+                raise DocumentError(
+                    f"{path} is a document of another database; a migration writes to its own.",
+                    "Name it by its path.",
+                )
+        if not isinstance(path, str):
+            raise DocumentError(f"A document is named by its path, not by {type(path).__name__}.", 'Like "users/abc".')
+        segments = path.split("/")
+        if len(segments) % 2 or not all(segments):
+            raise DocumentError(
+                f"A text of {len(segments)} segments is not the path of a document.",
+                "A path has an even number of segments, like 'users/abc'.",
+            )
+        for index, segment in enumerate(segments):
+            fault = fault_of_id(segment, is_collection=index % 2 == 0)
+            if fault:
+                raise DocumentError(f"A document below {segments[0][:100]!r} cannot be: {fault}.", "Choose another id.")
+        if segments[0] == AUDIT_COLLECTION:
+            raise DocumentError(
+                f"{path!r} belongs to the audit trail; a migration cannot change it.", "Leave it alone."
+            )
+        return path
+
     def record(self, path: str, write: Recorded, *, if_missing: bool = False) -> None:
         """Record a write: played at once on a document that is already a draft, later on any other."""
         if not if_missing:
@@ -191,8 +223,8 @@ class Drafts:
     def depends_on_others(self, written: Collection[str]) -> bool:
         """Whether what the call came to may depend on a document that is neither the step's own nor one of these."""
         known = {*self._own, *written}
-        others = (self._waiting.keys(), self._documents.keys(), self._looked_at)
-        return self._looks_around or not all(paths <= known for paths in others)
+        asked = self._waiting.keys() <= known and self._documents.keys() <= known and self._looked_at <= known
+        return self._looks_around or not asked
 
     @property
     def waiting(self) -> Iterable[str]:
@@ -248,34 +280,3 @@ class Drafts:
         document = self._documents[path] = Document(path, self._base.codec, self._base[path])
         for write in self._waiting.pop(path):
             write(document)
-
-
-def checked_path(path: Any, codec: Codec) -> str:
-    """The path, relative to the database, of a document that an author names by a path or a reference.
-
-    Raises:
-        DocumentError: it names no document, a document of another database, or one of the audit.
-    """
-    if hasattr(path, "_document_path"):
-        full_name = path._document_path  # noqa: SLF001 -- the official client has no public name for it
-        path = full_name.split("/documents/", 1)[1]
-        if full_name != codec.full_name(path):
-            raise DocumentError(
-                f"{path} is a document of another database; a migration writes to its own.",
-                "Name it by its path.",
-            )
-    if not isinstance(path, str):
-        raise DocumentError(f"A document is named by its path, not by {type(path).__name__}.", 'Like "users/abc".')
-    segments = path.split("/")
-    if len(segments) % 2 or not all(segments):
-        raise DocumentError(
-            f"A text of {len(segments)} segments is not the path of a document.",
-            "A path has an even number of segments, like 'users/abc'.",
-        )
-    for index, segment in enumerate(segments):
-        fault = fault_of_id(segment, is_collection=index % 2 == 0)
-        if fault:
-            raise DocumentError(f"A document below {segments[0][:100]!r} cannot be: {fault}.", "Choose another id.")
-    if segments[0] == AUDIT_COLLECTION:
-        raise DocumentError(f"{path!r} belongs to the audit trail; a migration cannot change it.", "Leave it alone.")
-    return path

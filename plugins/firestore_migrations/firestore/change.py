@@ -28,6 +28,8 @@ from firestore_migrations.firestore.values import same
 
 CREATED, UPDATED, DELETED = "created", "updated", "deleted"
 _SHORT_MASK = 20  # one of many names is that document's own, and would fill memory
+_IF_MISSING = wire.Write(current_document=wire.Precondition(exists=False)).SerializeToString()
+"""The part of a `Write` that has it refused where there is a document."""
 _DEEPEST_MASK = 20  # a path of more parts is refused; the map above is then written whole
 
 
@@ -37,7 +39,8 @@ class Change(NamedTuple):
     Attributes:
         operation: `created`, `updated` or `deleted`.
         write: the serialised `Write`, with its precondition.
-        after: the `Document` that the write leaves, serialised; None for a deleted one, or where nobody asked for it.
+        after: the `Document` that the write leaves, serialised, of a created one always in the same way; None for a
+            deleted one, or where nobody asked for it.
     """
 
     operation: str
@@ -128,7 +131,7 @@ def _change(
     """
     transforms = _transforms(stamps)
     if stored is None:
-        return CREATED, wire.Update(update=new).SerializeToString() + _if_missing() + transforms
+        return CREATED, wire.Update(update=new).SerializeToString() + _IF_MISSING + transforms
     masks: list[FieldPath] = []
     is_narrower = _narrow(update.fields, values, stored.fields, (), masks)
     if not masks and not transforms:
@@ -145,7 +148,7 @@ def _completed(after: bytes, removed: Iterable[str], stamps: Iterable[FieldPath]
         drop_field(fields, (name,))
     for path in stamps:
         put_field(fields, path, wire.Value(timestamp_value=now))
-    return document.SerializeToString()  # type: ignore[no-any-return]
+    return _serialised(document)
 
 
 def _narrow(
@@ -191,11 +194,6 @@ def _if_still(stored: Any) -> bytes:
     """The part of a `Write` that has it refused where the document was written since: a `Precondition` in field 4."""
     time = stored.update_time.SerializeToString()  # below 18 bytes, so each length is one byte
     return b"\x22%c\x12%c%b" % (len(time) + 2, len(time), time)
-
-
-def _if_missing() -> bytes:
-    """The part of a `Write` that has it refused where there is a document."""
-    return _serialised(wire.Write(current_document=wire.Precondition(exists=False)))
 
 
 def _transforms(stamps: Iterable[FieldPath]) -> bytes:

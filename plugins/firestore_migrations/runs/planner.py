@@ -86,8 +86,8 @@ class Planner:
         self._base.fetch(path for call in waiting for path in call.drafts.waiting)
         for call in waiting:
             self._add_rows(call, planned)
-        others = [row.path for row in planned.rows if row.path != row.source]
-        self._planned_elsewhere.update({hash(path): _hash_of(planned.after[path]) for path in others})
+        others = [row for row in planned.rows if row.path != row.source]
+        self._planned_elsewhere.update({hash(row.path): _hash_of(row, planned.after[row.path]) for row in others})
         planned.note(self._taken())
         return planned
 
@@ -257,8 +257,8 @@ class Planner:
             if_missing = call.drafts.is_only_created(path)
             if hash(path) in self._planned_elsewhere or path in planned.after:
                 elsewhere = self._planned_elsewhere.get(hash(path))
-                same = _hash_of(planned.after[path]) if path in planned.after else elsewhere
-                if if_missing or same == _hash_of(change.after):
+                same = _hash_of(change, planned.after[path]) if path in planned.after else elsewhere
+                if if_missing or same == _hash_of(change, change.after):
                     return None
                 raise WrittenTwice(
                     f"Step {self._step.name!r} writes {path} for two documents, the second of them {call.stored.path}.",
@@ -296,8 +296,11 @@ class Planner:
             raise error
 
 
-def _hash_of(after: bytes | None) -> int:
-    return hash(None if after is None else wire.Document.FromString(after).SerializeToString(deterministic=True))
+def _hash_of(what: Row | Change, after: bytes | None) -> int:
+    """A hash of what a document is afterwards; comparable with those of other writes of the same stored document."""
+    if after is None or what.operation == CREATED:
+        return hash(after)
+    return hash(wire.Document.FromString(after).SerializeToString(deterministic=True))
 
 
 def _refuse_impossible(change: Change) -> None:
