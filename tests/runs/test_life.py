@@ -20,6 +20,7 @@ from firestore_migrations import (
     script,
 )
 from firestore_migrations.errors import WrittenTwice
+from firestore_migrations.runs.snapshot import ROWS_AT_ONCE
 from tests.runs.world import World
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
@@ -309,6 +310,25 @@ def test_two_documents_that_write_one_third_differently_are_refused(world: World
 
     assert refused.value.facts["path"] == "totals/all"
     assert world.read() == before
+
+
+def test_many_documents_may_write_the_same_to_others(world: World) -> None:
+    count = ROWS_AT_ONCE + 3
+    world.write({f"users/{n:03}": {"n": n} for n in range(count)} | {"totals/old": {f"f{n}": n for n in range(9)}})
+
+    @each_document("users")
+    def up(user: Document, db: Database) -> None:
+        names = [f"f{n}" for n in range(9)]
+        fields = dict.fromkeys(names if user["n"] % 2 else reversed(names), 1)
+        db.update("totals/old", fields)
+        if db.get("totals/new") is None:
+            db.set("totals/new", {**fields, "at": SERVER_TIMESTAMP, "in": {"it": SERVER_TIMESTAMP}})
+
+    life = world.run(up)
+
+    assert (life.results["finish"]["counts"]["created"], life.results["finish"]["counts"]["updated"]) == (1, 1)
+    assert set(world.data()["totals/old"].values()) == {1}
+    assert set(world.data()["totals/new"]) == {*(f"f{n}" for n in range(9)), "at", "in"}
 
 
 def test_two_documents_may_create_one_third(world: World) -> None:

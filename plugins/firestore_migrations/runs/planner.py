@@ -115,7 +115,8 @@ class Planner:
         again = Planned()
         for stored in chain(kept, born):
             for path, _, change in second._changes(stored, again):
-                if not (change.operation == CREATED and hash(path) in self._planned_elsewhere):
+                is_proved_there = path not in planned.after and hash(path) in self._planned_elsewhere
+                if path == stored.path or not is_proved_there:  # of others, what earlier portions left is not at hand
                     raise _not_idempotent(self._step, path, change.fields)
             if again.failures:
                 raise NotIdempotent(
