@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="also write the figures here")
     options = parser.parse_args()
-    figures: dict[str, Any] = {}
+    figures: dict[str, Any] = {"machine": _machine()}
+    print("Measured with Python {python}, {executable}, on {cores} cores.".format(**figures["machine"]))
     if "race" in options.parts:
         figures["race"] = _race(options)
     if "memory" in options.parts:
@@ -38,6 +41,12 @@ def main() -> None:
         figures["airflow"] = [one._asdict() for one in taken]
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def _machine() -> dict[str, Any]:
+    """What it is measured on: of one version of Python, one build may be a tenth faster than another."""
+    executable = os.path.realpath(sys.executable)
+    return {"python": sys.version, "executable": executable, "cores": os.cpu_count()}
 
 
 def _race(options: argparse.Namespace) -> dict[str, Any]:
