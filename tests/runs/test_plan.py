@@ -13,6 +13,7 @@ from firestore_migrations.firestore import wire
 from firestore_migrations.firestore.values import canonical
 from firestore_migrations.runs.committed import batches_of, parts_of
 from firestore_migrations.runs.plan import Row
+from firestore_migrations.runs.snapshot import ROWS_AT_ONCE
 from tests.runs.extremes import extremes
 from tests.runs.world import Life, World
 
@@ -196,6 +197,41 @@ def test_what_would_change_again_is_refused(world: World, transform: Any) -> Non
         world.run(each_document("c")(transform))
 
     assert refused.value.facts["step"] == transform.__name__
+    assert world.read() == before
+
+
+def _late(document: Document, db: Database) -> None:
+    """The last document writes to another one, which the first has written, only when it is migrated itself."""
+    if document["n"] == 0:
+        db.update("twin/all", {"seen": True})
+    if document["n"] == ROWS_AT_ONCE + 1:
+        if document.get("done"):
+            db.delete("twin/all")
+        document["done"] = True
+
+
+def _late_clock(document: Document, db: Database) -> None:
+    if document["n"] == 0 and "at" not in db.get("twin/all"):
+        db.update("twin/all", {"at": db.now})
+    if document["n"] == ROWS_AT_ONCE + 1:
+        db.update("twin/all", {"at": db.now})
+
+
+def _to_and_fro(document: Document, db: Database) -> None:
+    if document["n"] == 0:
+        db.delete("twin/all")
+    if document["n"] == 1:
+        db.create("twin/all", {})
+
+
+@pytest.mark.parametrize("transform", [_late, _late_clock, _to_and_fro], ids=lambda f: f.__name__)
+def test_what_would_change_another_document_again_is_refused(world: World, transform: Any) -> None:
+    world.write({f"c/{n:03}": {"n": n} for n in range(ROWS_AT_ONCE + 2)} | {"twin/all": {"k": 1}})
+    before = world.read()
+
+    with pytest.raises(NotIdempotent, match="twin/all again"):
+        world.run(each_document("c")(transform))
+
     assert world.read() == before
 
 

@@ -28,9 +28,9 @@ from firestore_migrations.firestore.values import same
 
 CREATED, UPDATED, DELETED = "created", "updated", "deleted"
 _SHORT_MASK = 20  # one of many names is that document's own, and would fill memory
+_DEEPEST_MASK = 20  # a path of more parts is refused; the map above is then written whole
 _IF_MISSING = wire.Write(current_document=wire.Precondition(exists=False)).SerializeToString()
 """The part of a `Write` that has it refused where there is a document."""
-_DEEPEST_MASK = 20  # a path of more parts is refused; the map above is then written whole
 
 
 class Change(NamedTuple):
@@ -39,8 +39,8 @@ class Change(NamedTuple):
     Attributes:
         operation: `created`, `updated` or `deleted`.
         write: the serialised `Write`, with its precondition.
-        after: the `Document` that the write leaves, serialised, of a created one always in the same way; None for a
-            deleted one, or where nobody asked for it.
+        after: the `Document` that the write leaves, serialised; canonical bytes for a created one. None for a deleted
+            one, or where nobody asked for it.
     """
 
     operation: str

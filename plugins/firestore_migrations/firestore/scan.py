@@ -200,7 +200,7 @@ def _go_on(
         last: the document that came last.
         window: whose order the query has; None for that of names.
     """
-    if answer is not None and not request.HasField("read_time"):
+    if answer is not None and not request.HasField("read_time") and answer.HasField("read_time"):
         request.read_time.CopyFrom(wire.timestamp(wire.micros(answer.read_time)))
     if last is not None:
         start = request.structured_query.start_at

@@ -46,11 +46,13 @@ class Planned(Facts):
         rows: what is to be written.
         failures: of documents that could not be planned.
         after: what documents are afterwards, serialised, by path; None for one that goes.
+        elsewhere: the same of documents that are written here as rows of other documents do it already.
     """
 
     rows: list[Row] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     after: dict[str, bytes | None] = field(default_factory=dict)
+    elsewhere: dict[str, bytes | None] = field(default_factory=dict)
 
     def note(self, knowing: Mapping[str, Drafts]) -> None:
         """Note what calls of either pass know of other documents, by the documents they were made with."""

@@ -106,18 +106,18 @@ class Planner:
         """
         if not self._step.idempotent:
             return
-        second = Planner(self._step, self._base.over(planned.after), self._now + LATER, self._version)
-        second._planned_elsewhere = self._planned_elsewhere
+        base = self._base.over({**planned.elsewhere, **planned.after})
+        second = Planner(self._step, base, self._now + LATER, self._version)
         left = list(self._left(documents, planned))
         born = list(filter(self.matches, self._born_into_the_scope(documents, planned)))
         kept = list(filter(self.matches, left))
         planned.left, planned.born = len(left) - len(kept), len(born)
         again = Planned()
         for stored in chain(kept, born):
-            for path, _, change in second._changes(stored, again):
-                is_proved_there = path not in planned.after and hash(path) in self._planned_elsewhere
-                if path == stored.path or not is_proved_there:  # of others, what earlier portions left is not at hand
-                    raise _not_idempotent(self._step, path, change.fields)
+            changes = second._changes(stored, again)
+            if changes:
+                path, _, change = changes[0]
+                raise _not_idempotent(self._step, path, change.fields)
             if again.failures:
                 raise NotIdempotent(
                     f"Step {self._step.name!r} fails on the document that it has itself written: {stored.path} "
@@ -260,6 +260,7 @@ class Planner:
                 elsewhere = self._planned_elsewhere.get(hash(path))
                 same = _hash_of(change, planned.after[path]) if path in planned.after else elsewhere
                 if if_missing or same == _hash_of(change, change.after):
+                    planned.elsewhere[path] = change.after
                     return None
                 raise WrittenTwice(
                     f"Step {self._step.name!r} writes {path} for two documents, the second of them {call.stored.path}.",
@@ -298,7 +299,10 @@ class Planner:
 
 
 def _hash_of(what: Row | Change, after: bytes | None) -> int:
-    """A hash of what a document is afterwards; comparable with those of other writes of the same stored document."""
+    """A hash of what a document is afterwards, to compare writes of the same stored document.
+
+    They either all create it, and their bytes are canonical, or none does.
+    """
     if after is None or what.operation == CREATED:
         return hash(after)
     return hash(wire.Document.FromString(after).SerializeToString(deterministic=True))
