@@ -46,7 +46,7 @@ class Planned(Facts):
         rows: what is to be written.
         failures: of documents that could not be planned.
         after: what documents are afterwards, serialised, by path; None for one that goes.
-        elsewhere: the same of documents that are written here as rows of other documents do it already.
+        elsewhere: the same of documents that a call writes for which another call has the row already.
     """
 
     rows: list[Row] = field(default_factory=list)
