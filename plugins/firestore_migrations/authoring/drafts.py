@@ -17,7 +17,7 @@ from firestore_migrations.firestore import wire
 from firestore_migrations.firestore.change import Change, change_of
 from firestore_migrations.firestore.codec import Codec
 from firestore_migrations.firestore.document import Document
-from firestore_migrations.firestore.impossible import fault_of_id
+from firestore_migrations.firestore.impossible import fault_of_path
 from firestore_migrations.firestore.point_in_time import PointInTime
 from firestore_migrations.firestore.scope import AUDIT_COLLECTION
 
@@ -147,10 +147,9 @@ class Drafts:
                 f"A text of {len(segments)} segments is not the path of a document.",
                 "A path has an even number of segments, like 'users/abc'.",
             )
-        for index, segment in enumerate(segments):
-            fault = fault_of_id(segment, is_collection=index % 2 == 0)
-            if fault:
-                raise DocumentError(f"A document below {segments[0][:100]!r} cannot be: {fault}.", "Choose another id.")
+        fault = fault_of_path(segments)
+        if fault:
+            raise DocumentError(f"A document below {segments[0][:100]!r} cannot be: {fault}.", "Choose another id.")
         if segments[0] == AUDIT_COLLECTION:
             raise DocumentError(
                 f"{path!r} belongs to the audit trail; a migration cannot change it.", "Leave it alone."

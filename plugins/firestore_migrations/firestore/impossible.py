@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -66,7 +67,7 @@ def fault_of_key(key: Any) -> tuple[str, str] | None:
     return ("a key is longer than 1500 bytes", "Shorten it.") if size > _MAX_KEY_BYTES else None
 
 
-def fault_of_id(segment: str, *, is_collection: bool = False) -> str:
+def fault_of_id(segment: str, *, is_collection: bool) -> str:
     """What is wrong with the id of a document or a collection; empty where nothing is."""
     if segment in {".", ".."} or (segment.startswith("__") and _is_reserved(segment, is_collection=is_collection)):
         return f"the id {segment[:100]!r} is reserved"
@@ -75,6 +76,12 @@ def fault_of_id(segment: str, *, is_collection: bool = False) -> str:
     except UnicodeEncodeError:
         return "an id has a lone surrogate, which is not Unicode text"
     return "an id is longer than 1,500 bytes" if size > _MAX_ID_BYTES else ""
+
+
+def fault_of_path(segments: Sequence[str]) -> str:
+    """What is wrong with the first such id of a path, whose ids are by turns of collections and of documents."""
+    faults = (fault_of_id(segment, is_collection=index % 2 == 0) for index, segment in enumerate(segments))
+    return next(filter(None, faults), "")
 
 
 def _is_reserved(segment: str, *, is_collection: bool) -> bool:

@@ -160,11 +160,8 @@ def run_query(  # noqa: PLR0913 -- the clock is passed in
 
     Where no read time is given, the server's present is seen, and after a break what was present before it.
     """
-    request = wire.RunQueryRequest(parent=parent, structured_query=query)
-    answer_type, answer = wire.DatedAnswer, None
-    if read_time is not None:
-        request.read_time.CopyFrom(wire.timestamp(read_time))
-        answer_type = wire.QueryAnswer
+    request = _request(parent, query, read_time)
+    answer_type, answer = wire.DatedAnswer if read_time is None else wire.QueryAnswer, None
     if keys.start is not None:
         _set_cursor(request.structured_query.start_at, reader.full_name(keys.start), before=True)
     if keys.end is not None:
@@ -186,6 +183,14 @@ def run_query(  # noqa: PLR0913 -- the clock is passed in
             _go_on(request, reader, answer, last, window)
         else:
             return
+
+
+def _request(parent: str, query: Any, read_time: int | None) -> Any:
+    """The request to run a query, at a read time or at the server's present."""
+    request = wire.RunQueryRequest(parent=parent, structured_query=query)
+    if read_time is not None:
+        request.read_time.CopyFrom(wire.timestamp(read_time))
+    return request
 
 
 def _go_on(
@@ -227,9 +232,7 @@ def _refusal(error: grpc.RpcError, read_time: int | None, window: WindowOrder | 
 
 def run_any_query(reader: Reader, parent: str, query: Any, read_time: int | None) -> list[wire.Stored]:
     """Run a query of any order, whole: one that breaks is asked again from its beginning."""
-    request = wire.RunQueryRequest(parent=parent, structured_query=query)
-    if read_time is not None:
-        request.read_time.CopyFrom(wire.timestamp(read_time))
+    request = _request(parent, query, read_time)
 
     def attempt() -> list[wire.Stored]:
         answers = reader.stream("RunQuery", request, wire.QueryAnswer, _STREAM_TIMEOUT)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from firestore_migrations.errors import BadStep
-from firestore_migrations.firestore.impossible import fault_of_id
+from firestore_migrations.firestore.impossible import fault_of_path
 
 _WILDCARD = re.compile(r"\{[^{}/]*\}")
 AUDIT_COLLECTION = "_migrations"
@@ -55,10 +55,9 @@ class Scope:
                 f"{self.collection!r} has a wildcard in place of a collection id.",
                 "A wildcard stands for a parent document, like 'users/{uid}/invoices'.",
             )
-        for index, segment in enumerate(segments):
-            fault = fault_of_id(segment, is_collection=index % 2 == 0)
-            if fault:
-                raise BadStep(f"{self.collection[:100]!r} is not a collection: {fault}.", "Choose another collection.")
+        fault = fault_of_path(segments)
+        if fault:
+            raise BadStep(f"{self.collection[:100]!r} is not a collection: {fault}.", "Choose another collection.")
         if segments[0] == AUDIT_COLLECTION:
             raise BadStep(
                 f"{AUDIT_COLLECTION!r} is the audit trail; a migration cannot change it.",

@@ -41,11 +41,8 @@ class Folder:
     def __str__(self) -> str:
         return str(self.root)
 
-    def write(self, name: str, data: bytes) -> str:
+    def write(self, name: str, data: bytes) -> None:
         """Write a file; it appears whole or not at all, and of two writers the last one's stays.
-
-        Returns:
-            The SHA-256 of the data, in hexadecimal.
 
         Raises:
             StorageError: it cannot be written; what was under the name before is still there.
@@ -61,7 +58,6 @@ class Folder:
                 "Check that the storage exists, has room, and may be written by this identity; then clear the task.",
                 uri=str(self.root / name),
             ) from error
-        return hashlib.sha256(data).hexdigest()
 
     def read(self, name: str, sha256: str | None = None) -> bytes:
         """Read a file whole.
